@@ -1,0 +1,93 @@
+"""Runs the test tiers, cheapest first, says what each cost, and holds all of them to the coverage floors.
+
+Usage: ``python -m dev.tiers [TIER...]``; without arguments all tiers. The coverage of a part of them is
+shown, not judged.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dev.coverage_floor import read_coverage
+
+TIERS: Final = ("unit", "integration", "acceptance")
+ROOT: Final = Path(__file__).resolve().parent.parent
+REPORTS: Final = ROOT / "reports"
+COVERAGE: Final = (sys.executable, "-m", "coverage")
+
+
+@dataclass(frozen=True, slots=True)
+class TierResult:
+    """How a tier ended; ``code`` is pytest's."""
+
+    tier: str
+    code: int
+    tests: int
+    failed: int
+    skipped: int
+    took_s: float
+
+    def __str__(self) -> str:
+        passed = self.tests - self.failed - self.skipped
+        verdict = "ok" if self.code == 0 else f"FAILED (pytest said {self.code})"
+        counts = f"{passed:5} passed {self.failed:4} failed {self.skipped:4} skipped"
+        return f"{self.tier:12} {counts} {self.took_s:8.1f} s   {verdict}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the tiers and return the exit code: 0 if all passed and the coverage is enough."""
+    unknown = [tier for tier in arguments if not (ROOT / "tests" / tier).is_dir()]
+    if unknown:
+        print(f"there is no tier {unknown[0]!r} under tests/; there are {', '.join(TIERS)}", file=sys.stderr)
+        return 2
+    tiers = tuple(arguments) or TIERS
+    shutil.rmtree(REPORTS, ignore_errors=True)
+    REPORTS.mkdir()
+    results = [_run_tier(tier) for tier in tiers]
+    is_covered = _cover(is_judged=set(TIERS) <= set(tiers))
+    print("\n".join(map(str, results)))
+    return 0 if is_covered and all(result.code == 0 for result in results) else 1
+
+
+def _run_tier(tier: str) -> TierResult:
+    print(f"\n--- {tier} ---", flush=True)
+    report = REPORTS / f"{tier}.xml"
+    begun = time.monotonic()
+    code = _run(*COVERAGE, "run", "-m", "pytest", f"tests/{tier}", f"--junitxml={report}")
+    took_s = time.monotonic() - begun
+    suite = ET.parse(report).getroot().find("testsuite") if report.is_file() else None
+    counted = {} if suite is None else suite.attrib
+    tests, errors, failures, skipped = (
+        int(counted.get(name, 0)) for name in ("tests", "errors", "failures", "skipped")
+    )
+    return TierResult(tier, code, tests, errors + failures, skipped, took_s)
+
+
+def _cover(*, is_judged: bool) -> bool:
+    report = REPORTS / "coverage.json"
+    _run(*COVERAGE, "combine", "--quiet")
+    _run(*COVERAGE, "report")
+    _run(*COVERAGE, "json", "--quiet", "-o", str(report))
+    if not report.is_file():
+        print("coverage: nothing was measured")
+        return False
+    coverage = read_coverage(report)
+    print(f"\n{coverage}" if is_judged else f"\n{coverage}; not judged, not all tiers ran")
+    return coverage.is_enough or not is_judged
+
+
+def _run(*command: str) -> int:
+    # An absolute path, because the processes that tests start run in folders of their own.
+    environ = {**os.environ, "COVERAGE_FILE": str(REPORTS / ".coverage")}
+    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
