@@ -1,0 +1,62 @@
+"""Steps: what they are, how one attempt of them runs, and how it ends."""
+
+from pathlib import Path
+
+import config
+
+if not hasattr(config, "refuse_foreign"):
+    raise ImportError(f"{config!r} shadows Stepline's {Path(__file__).parents[1] / 'config'}: rename it")
+
+from steps.backoff import Backoff
+from steps.classifier import Classification, StepClassifier
+from steps.context import StepContext
+from steps.decorator import step
+from steps.definition import StepDefinition, StepFacts
+from steps.errors import (
+    BrokerUnavailable,
+    DuplicateStep,
+    GatherInsideStep,
+    GatherTimeout,
+    InvalidBatch,
+    KeyConflict,
+    QueueFull,
+    RunLost,
+    RunUnknown,
+    SteplineError,
+    StepTimeout,
+    SubmitUnknown,
+    UnknownStep,
+)
+from steps.outcome import Outcome, OutcomeError
+from steps.problem import Problem
+from steps.registry import StepRegistry, load_step_modules
+from steps.signature import InvalidStep
+
+__all__ = [
+    "Backoff",
+    "BrokerUnavailable",
+    "Classification",
+    "DuplicateStep",
+    "GatherInsideStep",
+    "GatherTimeout",
+    "InvalidBatch",
+    "InvalidStep",
+    "KeyConflict",
+    "Outcome",
+    "OutcomeError",
+    "Problem",
+    "QueueFull",
+    "RunLost",
+    "RunUnknown",
+    "StepClassifier",
+    "StepContext",
+    "StepDefinition",
+    "StepFacts",
+    "StepRegistry",
+    "StepTimeout",
+    "SteplineError",
+    "SubmitUnknown",
+    "UnknownStep",
+    "load_step_modules",
+    "step",
+]

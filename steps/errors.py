@@ -1,0 +1,237 @@
+"""Every error that Stepline raises on purpose, in one tree.
+
+SteplineError                        (config.errors)
+|-- InvalidBatch                     the batch was refused, nothing was written
+|   +-- UnknownStep                  ... because no step has that name
+|-- DuplicateStep                    two steps were defined under one name
+|-- QueueFull                        no room, nothing was written
+|-- BrokerUnavailable                no broker was reached in time
+|-- SubmitUnknown                    the broker went away during submit: it may have been accepted
+|-- KeyConflict                      the idempotency key belongs to another plan
+|-- GatherTimeout                    not settled in time, the run goes on
+|-- GatherInsideStep                 a step tried to wait for a run
+|-- RunUnknown                       there is no such run
+|-- RunLost                          the run was accepted and its record is gone
++-- StepTimeout                      raised inside a step that overruns
+
+Each takes its facts as positional arguments and words its own message, so it survives pickling and copying.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from config.errors import SteplineError
+from steps.outcome import Outcome
+from steps.problem import Problem
+
+__all__ = [
+    "BrokerUnavailable",
+    "DuplicateStep",
+    "GatherInsideStep",
+    "GatherTimeout",
+    "InvalidBatch",
+    "KeyConflict",
+    "Problem",
+    "QueueFull",
+    "RunLost",
+    "RunUnknown",
+    "StepTimeout",
+    "SteplineError",
+    "SubmitUnknown",
+    "UnknownStep",
+]
+
+PROBLEMS_SHOWN: Final = 20
+"""How many problems the message of an error lists; its ``problems`` always holds all of them."""
+
+
+class InvalidBatch(SteplineError):
+    """The batch was refused at the door: nothing was written, nothing published.
+
+    Args:
+        problems: All that is wrong with it, in the order of the batch.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems[:PROBLEMS_SHOWN]]
+        hidden = len(self.problems) - len(lines)
+        return "\n".join([*lines, f"... and {hidden} more"] if hidden else lines)
+
+
+class UnknownStep(InvalidBatch):
+    """No step has this name, neither here nor on any worker seen lately.
+
+    Args:
+        name: The name that is not known.
+        nearest: Known names that look like it, best first.
+        problems: Where a whole batch was refused for its unknown steps alone: one problem for each of them.
+    """
+
+    def __init__(self, name: str, nearest: Sequence[str] = (), problems: Sequence[Problem] = ()) -> None:
+        super().__init__(tuple(problems) or (Problem("", unknown_step_message(name, nearest)),))
+        self.args = (name, nearest, problems)
+        self.name = name
+        self.nearest = tuple(nearest)
+
+
+def unknown_step_message(name: str, nearest: Sequence[str]) -> str:
+    """Return the sentence that says a step is not known, and what may have been meant."""
+    hint = (
+        f"; did you mean {' or '.join(nearest)}?"
+        if nearest
+        else "; import its module or name it in STEPLINE_STEP_MODULES"
+    )
+    return f"no step is named {name!r}{hint}"
+
+
+class DuplicateStep(SteplineError):
+    """Two different steps were defined under one name.
+
+    Args:
+        name: The name.
+        first: Where it was defined first (``module.function``).
+        second: Where it was defined again.
+    """
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__(name, first, second)
+        self.name, self.first, self.second = name, first, second
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.name!r} is defined twice, in {self.first} and in {self.second}; give one of them another name"
+        )
+
+
+class QueueFull(SteplineError):
+    """The queue has no room for these steps; nothing of the run was written.
+
+    Args:
+        queue: Its name.
+        pending: Steps it holds that have not settled.
+        limit: How many it may hold.
+    """
+
+    def __init__(self, queue: str, pending: int, limit: int) -> None:
+        super().__init__(queue, pending, limit)
+        self.queue, self.pending, self.limit = queue, pending, limit
+
+    def __str__(self) -> str:
+        return (
+            f"queue {self.queue!r} is full: {self.pending} steps are pending and {self.limit} are allowed; "
+            f"submit again later, start more workers, or raise STEPLINE_QUEUE_LIMIT"
+        )
+
+
+class BrokerUnavailable(SteplineError):
+    """No broker was reached within the configured time-outs, or it refused us; the message says why."""
+
+
+class SubmitUnknown(SteplineError):
+    """The broker went away while a run was being submitted: it may have been accepted or not.
+
+    Submitting again under the same run id is safe: a run that is there already is returned.
+
+    Args:
+        run_id: The id the run has if it was accepted.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"no answer while submitting run {self.run_id}: attach to it, or submit again under the same id"
+
+
+class KeyConflict(SteplineError):
+    """The idempotency key was used for a different plan.
+
+    Args:
+        key: The key.
+        run_id: The run it belongs to.
+    """
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(key, run_id)
+        self.key, self.run_id = key, run_id
+
+    def __str__(self) -> str:
+        return f"idempotency key {self.key!r} belongs to run {self.run_id}, whose plan is another one"
+
+
+class GatherTimeout(SteplineError):
+    """The run had not settled when the caller's time was up; the run goes on.
+
+    Args:
+        run_id: The run.
+        timeout_s: How long the caller waited.
+        outcomes: The outcomes so far, in input order.
+        total: How many outcomes the run will have.
+    """
+
+    def __init__(self, run_id: str, timeout_s: float, outcomes: Sequence[Outcome], total: int) -> None:
+        super().__init__(run_id, timeout_s, outcomes, total)
+        self.run_id, self.timeout_s, self.outcomes, self.total = run_id, timeout_s, tuple(outcomes), total
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run_id} has {len(self.outcomes)} of {self.total} outcomes "
+            f"after {self.timeout_s:g} s; it goes on"
+        )
+
+
+class GatherInsideStep(SteplineError):
+    """A step tried to wait for a run, which may itself wait for that step; submitting one is fine."""
+
+    def __str__(self) -> str:
+        return "a step must not gather a run: it could wait for itself; submit it and gather it elsewhere"
+
+
+class RunUnknown(SteplineError):
+    """There is no such run: it never was, or its result has expired.
+
+    Args:
+        run_id: The id asked for.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"there is no run {self.run_id}: the id is wrong, or its result has expired (STEPLINE_RESULT_TTL_S)"
+
+
+class RunLost(SteplineError):
+    """The run was accepted, and its record is gone: Redis came back empty or with older data.
+
+    Args:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} is lost: Redis no longer holds it; which of its steps ran is not known"
+
+
+class StepTimeout(SteplineError):
+    """Raised inside a step whose attempt has overrun, so that it can clean up; the outcome is ``timed_out``.
+
+    Args:
+        timeout_s: The time the attempt had.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(timeout_s)
+        self.timeout_s = timeout_s
+
+    def __str__(self) -> str:
+        return f"the attempt took longer than its time-out of {self.timeout_s:g} s"
