@@ -1,0 +1,112 @@
+"""The one place where Python speaks to Redis: scripts by digest, time-outs on every call, our own errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from config.settings import Settings
+from steps.errors import BrokerUnavailable
+from steps.ledger.scripts import SCRIPTS, Script
+
+RETRIES: Final = 2
+"""Tries after the first of a call whose connection failed; every script is safe to repeat."""
+
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 0.5
+
+RedisArgument: TypeAlias = str | int | bytes
+
+
+def connect(settings: Settings, url: str) -> "redis.Redis":
+    """Return a client for ``url`` (redis://, rediss:// or unix://) that never waits without a limit."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=settings.connect_timeout_s,
+        socket_timeout=settings.socket_timeout_s,
+        retry=Retry(ExponentialWithJitterBackoff(base=FIRST_PAUSE_S, cap=LONGEST_PAUSE_S), RETRIES),
+        health_check_interval=0,
+    )
+
+
+class NoAnswer(BrokerUnavailable):
+    """A command was sent and its answer did not come: it may have been carried out."""
+
+
+def _was_sent(error: Exception) -> bool:
+    """Whether the connection was there: the client says of others that it was connecting."""
+    return "connecting to" not in str(error).lower()
+
+
+@contextmanager
+def in_our_words(url: str) -> Iterator[None]:
+    """Turn the client library's connection errors into `BrokerUnavailable`, or `NoAnswer` where it may have acted."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        kind = NoAnswer if _was_sent(error) else BrokerUnavailable
+        raise kind(f"Redis at {url} does not answer: {error}") from error
+
+
+class Scripts:
+    """Runs the ledger's scripts on one Redis.
+
+    Args:
+        client: a redis-py client with bytes replies.
+        url: named in errors.
+    """
+
+    def __init__(self, client: "redis.Redis", *, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def run(self, script: Script, *arguments: RedisArgument) -> Any:
+        """Run ``script`` and return its reply as nested lists of bytes and ints.
+
+        Raises:
+            BrokerUnavailable: Redis could not be reached in time.
+        """
+        with in_our_words(self._url):
+            try:
+                return self._client.evalsha(script.digest, 0, *arguments)
+            except redis.exceptions.NoScriptError:
+                return self._client.eval(script.text, 0, *arguments)
+
+    def load_all(self) -> None:
+        """Load every script ahead of its first use."""
+        with in_our_words(self._url):
+            pipeline = self._client.pipeline(transaction=False)
+            for script in SCRIPTS.values():
+                pipeline.script_load(script.text)
+            pipeline.execute()
+
+    def next_entry(self, key: str, after: str, *, timeout_s: float) -> str:
+        """Wait for an entry of a stream after the given id; returns the last id there is then."""
+        with in_our_words(self._url):
+            found: Any = self._client.xread({key: after}, block=round(timeout_s * 1000))
+        if not found:
+            return after
+        entries = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
+        return str(entries[-1][0].decode())
+
+    def ping(self) -> None:
+        """Raise `BrokerUnavailable` unless Redis answers."""
+        with in_our_words(self._url):
+            self._client.ping()
+
+    def hash_of(self, key: str) -> dict[bytes, bytes]:
+        """Return a whole hash."""
+        with in_our_words(self._url):
+            return self._client.hgetall(key)  # type: ignore[return-value]
+
+    def members_of(self, key: str) -> set[bytes]:
+        """Return a whole set."""
+        with in_our_words(self._url):
+            return self._client.smembers(key)  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()

@@ -1,0 +1,43 @@
+"""Every key of the ledger, named once, for the scripts and for Python.
+
+| key | type | holds |
+|---|---|---|
+| site | hash | seq (site sequence), fence (last one given), ticket (last one given), epoch |
+| run:RUN | hash | one run: plan, counters, states of its steps, outcomes |
+| events:RUN | stream | one entry for each change of the run |
+| lane:LANE | zset | run ids in line, by ticket |
+| lanes | hash | lane -> run that holds it and since when (microseconds) |
+| due | zset | what the keepers must look at, by Redis time in milliseconds |
+| pending | hash | queue -> accepted steps that have not settled |
+| worker:ID | hash | one live worker: beat, queue, info |
+| workers | set | ids of the live workers |
+| queue:QUEUE | set | ids of the live workers of a queue |
+| claims:WORKER | hash | RUN:INDEX -> fence, what the worker has claimed and not vacated |
+| stops:WORKER | list | RUN:INDEX, running steps that the worker shall stop |
+| known, known_seen | hash, zset | step name -> its facts; and when a worker last listed it (milliseconds) |
+| inbox:ID, alive:ID | list, string | completion notices for a waiting process; present while it waits |
+"""
+
+from typing import Final
+
+LAYOUT_VERSION: Final = 1
+
+WHOLE_KEYS: Final = ("site", "lanes", "due", "pending", "workers", "known", "known_seen")
+KEY_FAMILIES: Final = ("run", "events", "lane", "worker", "queue", "claims", "stops", "inbox", "alive")
+
+
+def key_root(prefix: str) -> str:
+    """Return what every key starts with: the site's prefix and the layout's major version."""
+    return f"{prefix}:v{LAYOUT_VERSION}:"
+
+
+def inbox_key(prefix: str, inbox: str) -> str:
+    """Return the list a waiting process pops its notices from."""
+    return f"{key_root(prefix)}inbox:{inbox}"
+
+
+def lua_names() -> str:
+    """Return the Lua lines that build the same keys from the root in ``ARGV[1]``."""
+    whole = [f"local {name.upper()} = ARGV[1] .. '{name}'" for name in WHOLE_KEYS]
+    families = [f"local {name.upper()} = ARGV[1] .. '{name}:'" for name in KEY_FAMILIES]
+    return "\n".join(whole + families)

@@ -1,0 +1,152 @@
+"""What the ledger's verbs take and give, as plain frozen records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelRange:
+    """A parcel as the ledger keeps it: steps ``first`` to ``last`` (ledger indexes), queue, and lane ('' for none)."""
+
+    queue: str
+    lane: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to open; steps in ledger order: critical ones, then parallel ones by queue, then the completion body."""
+
+    run_id: str
+    meta: str
+    calls: tuple[str, ...]
+    parcels: tuple[ParcelRange, ...]
+    critical_count: int
+    critical_parcels: int
+    max_concurrency: int
+    deadline_s: float
+    critical_first: bool
+    stops_at_failure: bool
+    has_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A parcel to publish, in so many copies."""
+
+    run_id: str
+    parcel: int
+    queue: str
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The answer to open: whether this call created the run, and what to publish."""
+
+    created: bool
+    ready: tuple[Ready, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedStep:
+    """The right to run one attempt: ``call`` is the encoded step call, times are as of the claim."""
+
+    index: int
+    fence: int
+    attempt: int
+    failures: int
+    queued_ms: float
+    call: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim granted: steps, the time of the claim (epoch ms), the run's remaining time (None: no limit)."""
+
+    steps: tuple[ClaimedStep, ...] = ()
+    now_ms: float = 0.0
+    remaining_s: float | None = None
+    settled_count: int = 0
+    has_more: bool = False
+    meta: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFate:
+    """What becomes of a claimed attempt.
+
+    ``kind`` S settles it with the status in ``argument`` and the outcome in ``payload``; R tries it again and P parks
+    it, after the microseconds in ``argument``; B gives it back.
+    """
+
+    index: int
+    fence: int
+    kind: str
+    argument: str = ""
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The answer to a settle: which fates were accepted, what to publish, runs with more to sweep, the next claim."""
+
+    accepted: tuple[bool, ...] = ()
+    ready: tuple[Ready, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    next: Claimed = field(default_factory=Claimed)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as read: times in epoch ms, outcomes by ledger index (None where not settled)."""
+
+    is_settled: bool
+    created_ms: float
+    settled_ms: float | None
+    left: int
+    meta: bytes
+    outcomes: tuple[bytes | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCard:
+    """A live worker as its site sees it; ``info`` is its JSON: host, pid, slots, start."""
+
+    worker_id: str
+    queue: str
+    info: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a keeper brings to a tick.
+
+    ``mode`` is join, beat, leave or none; ``reap`` names workers by the beat last seen of them; ``dead_claims`` are
+    (run:index, fence) of children that are gone; ``published`` are (run, parcel) marks; ``runs`` are to be looked
+    after now.
+    """
+
+    worker_id: str = ""
+    mode: str = "none"
+    queue: str = ""
+    info: str = "{}"
+    known: Mapping[str, str] = field(default_factory=dict)
+    reap: tuple[tuple[str, int], ...] = ()
+    dead_claims: tuple[tuple[str, int], ...] = ()
+    published: tuple[tuple[str, int], ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """The answer to a tick: how the worker stands, what to publish, what may be lost, and when to come again."""
+
+    standing: str
+    ready: tuple[Ready, ...]
+    maybe_lost: tuple[Ready, ...]
+    unfinished: tuple[str, ...]
+    next_due_s: float | None
+    stops: tuple[tuple[str, int], ...]
+    beats: Mapping[str, int]

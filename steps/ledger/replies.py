@@ -1,0 +1,143 @@
+"""Reads the scripts' replies into records: the pure half of the ledger, shared by every way of calling it."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from steps.ledger.records import (
+    Beat,
+    Claimed,
+    ClaimedStep,
+    NewRun,
+    Opened,
+    Ready,
+    RunRecord,
+    Settled,
+    StepFate,
+    Ticked,
+)
+
+MICROSECONDS: Final = 1_000_000
+ACCEPTED: Final = ord("1")
+
+Reply: TypeAlias = Sequence[Any]
+
+
+def ready_of(rows: Reply) -> tuple[Ready, ...]:
+    """Read the parcels to publish."""
+    return tuple(Ready(run.decode(), int(parcel), queue.decode(), int(copies)) for run, parcel, queue, copies in rows)
+
+
+def names_of(rows: Reply) -> tuple[str, ...]:
+    """Read run ids."""
+    return tuple(row.decode() for row in rows)
+
+
+def opened_of(reply: Reply) -> Opened:
+    """Read the reply of open, where it was not refused."""
+    return Opened(created=reply[1] == b"opened", ready=ready_of(reply[2]))
+
+
+def claimed_of(standing: Reply, more: bytes, rows: Reply, meta: bytes) -> Claimed:
+    """Read what was claimed."""
+    now, left, settled = int(standing[0]), int(standing[1]), int(standing[2])
+    steps = tuple(
+        ClaimedStep(int(index), int(fence), int(attempt), int(failures), int(queued) / 1000, call)
+        for index, fence, attempt, failures, queued, call in rows
+    )
+    remaining_s = None if left < 0 else left / MICROSECONDS
+    return Claimed(steps, now / 1000, remaining_s, settled, more == b"1", meta)
+
+
+def settled_of(reply: Reply, count: int) -> Settled:
+    """Read the reply of settle or settle_and_claim_next for ``count`` fates; a run that is gone accepted none."""
+    if reply[1] == b"gone":
+        return Settled(accepted=(False,) * count)
+    _, _, marks, ready, unfinished, *claim = reply
+    accepted = tuple(mark == ACCEPTED for mark in marks)
+    return Settled(accepted, ready_of(ready), names_of(unfinished), claimed_of(*claim) if claim else Claimed())
+
+
+def run_record_of(reply: Reply) -> RunRecord:
+    """Read the reply of read for a run that is there."""
+    _, _, state, created, settled_at, left, meta, outcomes = reply
+    return RunRecord(
+        is_settled=state != b"open",
+        created_ms=int(created) / 1000,
+        settled_ms=int(settled_at) / 1000 if settled_at else None,
+        left=int(left),
+        meta=meta,
+        outcomes=tuple(outcome or None for outcome in outcomes),
+    )
+
+
+def ticked_of(reply: Reply) -> Ticked:
+    """Read the reply of tick."""
+    _, standing, ready, lost, more, next_due, stops, beats = reply
+    pairs = zip(beats[::2], beats[1::2], strict=True)
+    return Ticked(
+        standing=standing.decode(),
+        ready=ready_of(ready),
+        maybe_lost=ready_of(lost),
+        unfinished=names_of(more),
+        next_due_s=int(next_due) / 1000 if next_due else None,
+        stops=tuple(_claim_name(stop) for stop in stops),
+        beats={worker.decode(): int(beat) for worker, beat in pairs},
+    )
+
+
+def _claim_name(claim: bytes) -> tuple[str, int]:
+    run, _, index = claim.decode().rpartition(":")
+    return run, int(index)
+
+
+def fields_of(run: NewRun) -> list[str | int]:
+    """Return the run's field and value pairs, flat, as open and stage take them."""
+    fields: list[str | int] = ["meta", run.meta]
+    for number, parcel in enumerate(run.parcels):
+        fields += (f"x{number}", f"{parcel.queue}\n{parcel.lane}\n{parcel.first}\n{parcel.last}")
+    for index, call in enumerate(run.calls):
+        fields += (f"d{index}", call)
+    return fields
+
+
+def counts_of(run: NewRun) -> tuple[str, str]:
+    """Return how many parcels each lane and how many steps each queue gets, as open's lines."""
+    lanes: dict[str, int] = {}
+    queues: dict[str, int] = {}
+    for parcel in run.parcels[: len(run.parcels) - run.has_body]:
+        if parcel.lane:
+            lanes[parcel.lane] = lanes.get(parcel.lane, 0) + 1
+        queues[parcel.queue] = queues.get(parcel.queue, 0) + parcel.last - parcel.first + 1
+    return _lines(lanes), _lines(queues)
+
+
+def _lines(counts: dict[str, int]) -> str:
+    return "\n".join(f"{name}\t{count}" for name, count in counts.items())
+
+
+def fates_flat(fates: Sequence[StepFate]) -> list[str | int]:
+    """Return fates as the settling scripts take them."""
+    flat: list[str | int] = []
+    for fate in fates:
+        flat += (fate.index, fate.fence, fate.kind, fate.argument, fate.payload)
+    return flat
+
+
+def beat_flat(beat: Beat, known_json: str) -> list[str | int]:
+    """Return a beat as tick takes it."""
+    return [
+        beat.worker_id,
+        beat.mode,
+        beat.queue,
+        beat.info,
+        known_json,
+        "\n".join(f"{worker}\t{seen}" for worker, seen in beat.reap),
+        "\n".join(f"{claim}\t{fence}" for claim, fence in beat.dead_claims),
+        marks_of(beat.published),
+        "\n".join(beat.runs),
+    ]
+
+
+def marks_of(published: Sequence[tuple[str, int]]) -> str:
+    """Return marks of published parcels as the scripts take them."""
+    return "\n".join(f"{run}:{parcel}" for run, parcel in published)

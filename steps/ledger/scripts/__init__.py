@@ -1,0 +1,40 @@
+"""The ledger's Lua scripts, each put together from the parts it stands on."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+from steps.ledger.keys import lua_names
+
+_PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "stage": (),
+    "open": ("run", "flow"),
+    "claim": ("run", "flow", "claiming"),
+    "settle": ("run", "flow", "settling"),
+    "settle_and_claim_next": ("run", "flow", "claiming", "settling"),
+    "vacate": ("run", "flow", "settling"),
+    "watch": ("run", "flow", "settling", "reaping"),
+    "read": ("run",),
+    "cancel": ("run", "flow"),
+    "tick": ("run", "flow", "settling", "reaping"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A verb of the ledger: its Lua text and the digest EVALSHA names it by."""
+
+    name: str
+    text: str
+    digest: str
+
+
+def _put_together(name: str, parts: tuple[str, ...]) -> Script:
+    folder = files("steps.ledger.scripts")
+    texts = [lua_names()] + [(folder / f"{part}.lua").read_text() for part in (*parts, name)]
+    text = "\n".join(texts)
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+SCRIPTS: Final = {name: _put_together(name, parts) for name, parts in _PARTS.items()}

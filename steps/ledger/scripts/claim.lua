@@ -1,0 +1,7 @@
+-- claim RUN PARCEL WORKER WANT WITH_META -> {seq, known, standing, more, steps, meta}
+-- Grants up to WANT steps of the parcel; none where it is not their turn, they are taken, or the run has ended.
+local R = run_of(ARGV[3])
+if not R then return {next_seq(), 'gone'} end
+local granted, more = grant(R, tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]))
+save_runs()
+return {next_seq(), 'known', standing(R), more and '1' or '0', granted, ARGV[7] == '1' and #granted > 0 and get(R, 'meta') or ''}

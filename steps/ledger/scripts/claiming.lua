@@ -1,0 +1,80 @@
+-- Claiming: a worker's right to run one attempt each of some steps of a parcel.
+
+local function take_critical(R, k)
+  if get(R, 'seg') ~= tostring(k) or get(R, 'hold') ~= '' or get(R, 'offered') ~= '1' or get(R, 'skip') ~= '' then return {} end
+  local i = cursor_of(R, k)
+  if i > parcel_of(R, k).last or step_of(R, i).state == 'delayed' then return {} end
+  put(R, 'hold', tostring(i))
+  return {i}
+end
+
+-- First the steps that were given back, then the next ones in order.
+local function take_parallel(R, k, want)
+  if not gate_is_open(R) then return {} end
+  want = math.min(want, count_of(R, 'maxc') - count_of(R, 'running'), SLICE)
+  local taken, loose = {}, get(R, 'l' .. k)
+  while #taken < want and loose ~= '' do
+    local i, rest = string.match(loose, '^(%d+),(.*)$')
+    loose = rest
+    if step_of(R, tonumber(i)).state == 'ready' then taken[#taken + 1] = tonumber(i) end
+  end
+  if loose ~= get(R, 'l' .. k) then put(R, 'l' .. k, loose) end
+  local cursor, last = cursor_of(R, k), parcel_of(R, k).last
+  while #taken < want and cursor <= last do
+    taken[#taken + 1] = cursor
+    cursor = cursor + 1
+  end
+  if #taken > 0 then
+    put(R, 'c' .. k, tostring(cursor))
+    put(R, 'running', tostring(count_of(R, 'running') + #taken))
+  end
+  return taken
+end
+
+-- Fences never repeat, not even after Redis came back with older data: time alone carries them on.
+local function fences(count)
+  local first = math.max((tonumber(call('HGET', SITE, 'fence')) or 0) + 1, NOW)
+  call('HSET', SITE, 'fence', num(first + count - 1))
+  return first
+end
+
+local function start(R, k, taken, worker)
+  local fields = {}
+  for _, i in ipairs(taken) do
+    fields[#fields + 1] = 's' .. i
+    fields[#fields + 1] = 'd' .. i
+  end
+  load(R, fields)
+  local fence, granted, claims = fences(#taken), {}, {}
+  for at, i in ipairs(taken) do
+    local s = step_of(R, i)
+    local since = tonumber(s.ready) or tonumber(get(R, 'r' .. k)) or NOW
+    s.state, s.attempts, s.worker, s.started, s.parcel = 'running', s.attempts + 1, worker, num(NOW), tostring(k)
+    s.fence = num(fence + at - 1)
+    put_step(R, i, s)
+    emit(R, 'step.started', i, s)
+    claims[#claims + 1] = claim_field(R, i)
+    claims[#claims + 1] = s.fence
+    granted[#granted + 1] = {tostring(i), s.fence, tostring(s.attempts), tostring(s.failures), num(NOW - since), get(R, 'd' .. i)}
+  end
+  call('HSET', CLAIMS .. worker, unpack(claims))
+  return granted
+end
+
+-- Returns the steps granted and whether the caller, when it has room, should ask again.
+local function grant(R, k, worker, want)
+  local turn = tostring(k) == get(R, 'np') and 'body' or 'open'
+  if want <= 0 or get(R, 'state') ~= turn or get(R, 'stop') ~= '' or get(R, 'x' .. k) == '' then return {}, false end
+  if call('EXISTS', WORKER .. worker) == 0 then return {}, false end
+  local taken
+  if parcel_of(R, k).lane ~= '' then taken = take_critical(R, k) else taken = take_parallel(R, k, want) end
+  if #taken == 0 then return {}, false end
+  put(R, 'pub' .. k, '1')
+  return start(R, k, taken, worker), parcel_of(R, k).lane == '' and claimable(R, k) > 0
+end
+
+-- What an attempt must know of its run: now, what is left of the deadline (-1: none), how many outcomes there are.
+local function standing(R)
+  local left_us = get(R, 'state') == 'body' and -1 or math.max(0, tonumber(get(R, 'deadline')) - NOW)
+  return {num(NOW), num(left_us), tostring(count_of(R, 'n') - count_of(R, 'left'))}
+end

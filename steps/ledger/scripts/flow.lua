@@ -1,0 +1,284 @@
+-- How a run moves on: lanes, gates, outcomes, stops. Every verb's script stands on these.
+
+-- What is ready to be published, for the caller: run, parcel, queue, copies. Seen again by a keeper if nobody claims it.
+local function publish(R, k, copies)
+  if R.sent[tonumber(k)] then return end
+  local queue = parcel_of(R, k).queue
+  READY[#READY + 1] = {R.id, tostring(k), queue, tostring(copies)}
+  R.sent[tonumber(k)] = true
+  put(R, 'pub' .. k, '')
+  call('ZADD', DUE, num(NOW_MS + REPUBLISH_MS), 'check:' .. R.id .. ':' .. k)
+end
+
+local function settlement(status, attempts, kind, message)
+  local parts = {'{"status":"' .. status .. '"'}
+  if attempts > 0 then parts[#parts + 1] = '"attempts":' .. attempts end
+  parts[#parts + 1] = '"error":{"type":' .. cjson.encode(kind) .. ',"message":' .. cjson.encode(message) .. '}'
+  return table.concat(parts, ',') .. '}'
+end
+
+-- lanes ---------------------------------------------------------------------------------------------------------
+
+local offer_head
+
+-- Publish the run's parcel if it is first in its lane and nothing stands in its way.
+local function offer(R)
+  local k = get(R, 'seg')
+  if k == '' or get(R, 'hold') ~= '' or get(R, 'offered') == '1' or get(R, 'away') == '1' then return end
+  if get(R, 'stop') ~= '' or get(R, 'skip') ~= '' then return end
+  local p = parcel_of(R, k)
+  if call('ZRANGE', LANE .. p.lane, 0, 0)[1] ~= R.id then return end
+  call('HSETNX', LANES, p.lane, R.id .. '|' .. num(NOW))
+  if step_of(R, cursor_of(R, k)).state == 'delayed' then return end
+  put(R, 'offered', '1')
+  if get(R, 'r' .. k) == '' then put(R, 'r' .. k, num(NOW)) end
+  publish(R, k, 1)
+end
+
+local function leave_lane(R, lane)
+  call('ZREM', LANE .. lane, R.id)
+  local holder = call('HGET', LANES, lane)
+  if holder and string.match(holder, '^[^|]*') == R.id then call('HDEL', LANES, lane) end
+  offer_head(lane)
+end
+
+local function leave_lanes(R)
+  local lanes = get(R, 'lanes')
+  if lanes == '' then return end
+  put(R, 'lanes', '')
+  for lane in string.gmatch(lanes, '[^\n]+') do leave_lane(R, lane) end
+end
+
+-- One ticket for all the lanes of a run: one total order, so no two runs can wait for each other.
+local function enter_lanes(R, lanes)
+  local ticket = call('HINCRBY', SITE, 'ticket', 1)
+  for lane in string.gmatch(lanes, '[^\n]+') do call('ZADD', LANE .. lane, ticket, R.id) end
+  put(R, 'lanes', lanes)
+  offer(R)
+end
+
+offer_head = function(lane)
+  local head = call('ZRANGE', LANE .. lane, 0, 0)[1]
+  local H = head and run_of(head)
+  if H then offer(H) elseif head then leave_lane({id = head}, lane) end
+end
+
+-- The lanes in which the run still has parcels, the current one included.
+local function lanes_ahead(R)
+  local seen, lanes = {}, {}
+  for k = tonumber(get(R, 'seg')), tonumber(get(R, 'segs')) - 1 do
+    local lane = parcel_of(R, k).lane
+    if not seen[lane] then
+      seen[lane] = true
+      lanes[#lanes + 1] = lane
+    end
+    if #lanes >= SLICE then break end
+  end
+  return table.concat(lanes, '\n')
+end
+
+local function without(lanes, gone)
+  local kept = {}
+  for lane in string.gmatch(lanes, '[^\n]+') do if lane ~= gone then kept[#kept + 1] = lane end end
+  return table.concat(kept, '\n')
+end
+
+-- The lane is free of this run's code: go on to its next step, its next parcel, or the next run in line.
+local function advance(R)
+  local k = get(R, 'seg')
+  if k == '' or get(R, 'hold') ~= '' then return end
+  if count_of(R, 'crit_left') == 0 then
+    put(R, 'seg', '')
+    leave_lanes(R)
+    return
+  end
+  local p = parcel_of(R, k)
+  if cursor_of(R, k) > p.last then
+    local parcels = count_of(R, 'ln:' .. p.lane) - 1
+    put(R, 'ln:' .. p.lane, tostring(parcels))
+    put(R, 'seg', tostring(k + 1))
+    put(R, 'offered', '')
+    if parcels == 0 then
+      put(R, 'lanes', without(get(R, 'lanes'), p.lane))
+      leave_lane(R, p.lane)
+    end
+  end
+  offer(R)
+end
+
+-- parallel parcels ----------------------------------------------------------------------------------------------
+
+local function gate_is_open(R)
+  return get(R, 'order') ~= 'c' or count_of(R, 'crit_left') == 0 or get(R, 'state') == 'body'
+end
+
+local function claimable(R, k)
+  if get(R, 'stop') ~= '' then return 0 end
+  local _, loose = string.gsub(get(R, 'l' .. k), ',', '')
+  return parcel_of(R, k).last - cursor_of(R, k) + 1 + loose
+end
+
+local function publish_parallel(R, k)
+  local waiting = math.min(claimable(R, k), count_of(R, 'maxc'))
+  if waiting <= 0 then return end
+  local workers = call('SCARD', QUEUE .. parcel_of(R, k).queue)
+  if get(R, 'r' .. k) == '' then put(R, 'r' .. k, num(NOW)) end
+  publish(R, k, math.max(1, math.min(math.ceil(waiting / count_of(R, 'wave')), workers)))
+end
+
+local function open_gate(R)
+  if get(R, 'gate') == '1' or not gate_is_open(R) then return end
+  put(R, 'gate', '1')
+  for k = tonumber(get(R, 'segs')), tonumber(get(R, 'np')) - 1 do publish_parallel(R, k) end
+end
+
+-- outcomes ------------------------------------------------------------------------------------------------------
+
+local function close(R)
+  put(R, 'state', 'closed')
+  call('EXPIRE', R.key, RESULT_TTL_S)
+  call('EXPIRE', EVENTS .. R.id, RESULT_TTL_S)
+end
+
+local function start_body(R)
+  local k = get(R, 'np')
+  local lane = parcel_of(R, k).lane
+  put(R, 'state', 'body')
+  put(R, 'stop', '')
+  if lane == '' then
+    publish_parallel(R, k)
+  else
+    put(R, 'seg', k)
+    put(R, 'segs', tostring(k + 1))
+    put(R, 'offered', '')
+    put(R, 'away', '')
+    put(R, 'crit_left', '1')
+    put(R, 'ln:' .. lane, '1')
+    enter_lanes(R, lane)
+  end
+end
+
+local function complete(R)
+  local cancelled = string.match(get(R, 'stop'), '^cancelled|') ~= nil
+  put(R, 'settled_at', num(NOW))
+  emit(R, 'run.completed')
+  notify(R)
+  call('ZREM', DUE, 'deadline:' .. R.id, 'final:' .. R.id)
+  if get(R, 'body') == '' then
+    close(R)
+  elseif cancelled then
+    put(R, 'o' .. get(R, 'n'), settlement('cancelled', 0, 'RunCancelled', 'the run was cancelled before its completion body began'))
+    close(R)
+  else
+    start_body(R)
+  end
+end
+
+local EVENT_OF = {succeeded = 'step.completed', skipped = 'step.skipped', cancelled = 'step.cancelled'}
+
+-- Write down the one outcome of a step. What follows from it for its run is settled_all()'s to find.
+local function fix(R, i, s, state, status, payload)
+  s.state = state
+  put_step(R, i, s)
+  put(R, 'o' .. i, payload)
+  emit(R, EVENT_OF[status] or 'step.failed', i, s, status)
+  local critical = is_critical(R, i)
+  if i == count_of(R, 'n') then
+    R.body_done = true
+    if critical then put(R, 'crit_left', '0') end
+    return
+  end
+  put(R, 'left', tostring(count_of(R, 'left') - 1))
+  local queue = parcel_of(R, parcel_at(R, i)).queue
+  R.fixed[queue] = (R.fixed[queue] or 0) + 1
+  if critical then
+    put(R, 'crit_left', tostring(count_of(R, 'crit_left') - 1))
+    if status ~= 'succeeded' and get(R, 'strat') == 'b' and get(R, 'skip') == '' and count_of(R, 'crit_left') > 0 then
+      put(R, 'skip', (i + 1) .. '|' .. i)
+    end
+  end
+end
+
+local function ask_to_stop(R, i, s)
+  call('RPUSH', STOPS .. s.worker, claim_field(R, i))
+  call('LTRIM', STOPS .. s.worker, -10000, -1)
+end
+
+-- Settle what has not started, up to `budget` steps from `from`: returns where it got to and what is left of the budget.
+local function end_unstarted(R, from, last, budget, on_running, verdict)
+  local till = math.min(last, from + budget - 1)
+  local fields = {}
+  for i = from, till do fields[#fields + 1] = 's' .. i end
+  if #fields > 0 then load(R, fields) end
+  for i = from, till do
+    local s = step_of(R, i)
+    if s.state == 'running' then
+      on_running(i, s)
+    elseif s.state ~= 'settled' and s.state ~= 'vacated' then
+      local status, kind, message = verdict(s)
+      fix(R, i, s, 'vacated', status, settlement(status, s.attempts, kind, message))
+    end
+  end
+  return till + 1
+end
+
+local function sweep_stop(R, budget)
+  local status, kind, message = string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$')
+  local final, last = get(R, 'final') == '1', tonumber(R.have.n) - 1
+  local from = count_of(R, 'swept')
+  if from > last then return end
+  local till = end_unstarted(R, from, last, budget, function(i, s)
+    if not final then return ask_to_stop(R, i, s) end
+    if not is_critical(R, i) then put(R, 'running', tostring(count_of(R, 'running') - 1)) end
+    fix(R, i, s, 'settled', status, settlement(status, s.attempts, kind, message))
+  end, function() return status, kind, message end)
+  put(R, 'swept', tostring(till))
+  return till <= last
+end
+
+local function sweep_skip(R, budget)
+  local from, failed = string.match(get(R, 'skip'), '^(%d+)|(%d+)$')
+  local last = tonumber(R.have.ncrit) - 1
+  local message = 'critical step ' .. failed .. ' before it did not succeed'
+  local name = string.match(get(R, 'd' .. failed), '"id":"([^"]*)"')
+  if name then message = 'critical step ' .. name .. ' before it did not succeed' end
+  local till = end_unstarted(R, tonumber(from), last, budget, function() end,
+    function() return 'skipped', 'Skipped', message end)
+  put(R, 'skip', till > last and '' or (till .. '|' .. failed))
+  return till <= last
+end
+
+-- Everything that follows from outcomes just fixed: skips, stops, gates, the end of the run.
+local function follow(R)
+  local more = false
+  if get(R, 'state') == 'open' then
+    if get(R, 'stop') ~= '' then more = sweep_stop(R, SLICE) elseif get(R, 'skip') ~= '' then more = sweep_skip(R, SLICE) end
+  end
+  if more then
+    MORE[#MORE + 1] = R.id
+    call('ZADD', DUE, num(NOW_MS), 'sweep:' .. R.id)
+  end
+  for queue, count in pairs(R.fixed) do call('HINCRBY', PENDING, queue, -count) end
+  R.fixed = {}
+  if R.body_done then
+    advance(R)
+    close(R)
+  elseif get(R, 'state') == 'open' then
+    advance(R)
+    open_gate(R)
+    if count_of(R, 'left') == 0 then complete(R) end
+  else
+    advance(R)
+  end
+end
+
+-- End a run's steps with one status; running ones are asked to stop and settled after the grace.
+local function stop_run(R, status, kind, message, grace_ms)
+  if get(R, 'state') ~= 'open' or get(R, 'stop') ~= '' then return false end
+  put(R, 'stop', status .. '|' .. kind .. '|' .. message)
+  put(R, 'swept', '0')
+  put(R, 'skip', '')
+  call('ZADD', DUE, num(NOW_MS + grace_ms), 'final:' .. R.id)
+  follow(R)
+  return true
+end

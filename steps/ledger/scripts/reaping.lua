@@ -1,0 +1,44 @@
+-- Taking back what a dead or departing worker had claimed.
+
+local function run_past_deadline(R)
+  stop_run(R, 'timed_out', 'DeadlineExceeded', 'the run reached its deadline before this step settled', DEADLINE_GRACE_MS)
+end
+
+-- The grace of a stop is over: what still runs is settled; its lane stays shut until its code is known to have stopped.
+local function end_running(R)
+  if get(R, 'state') ~= 'open' or get(R, 'stop') == '' then return end
+  put(R, 'final', '1')
+  put(R, 'swept', '0')
+  follow(R)
+end
+
+local function again(R, i, s, critical)
+  hand_back(R, i, s, critical)
+  if critical then offer(R) else publish_parallel(R, tonumber(s.parcel)) end
+end
+
+-- An announced end is no death. Deaths apart from attempts: three of them settle the step as lost.
+local function take_back_one(worker, claim, fence, announced)
+  local run, index = string.match(claim, '^(.*):(%d+)$')
+  local R, i = run_of(run), tonumber(index)
+  call('HDEL', CLAIMS .. worker, claim)
+  if not R then return end
+  local s, critical = step_of(R, i), is_critical(R, i)
+  if s.fence ~= fence then return end
+  if s.state == 'settled' then return free_lane(R, i, s) end
+  if s.state ~= 'running' then return end
+  let_go(R, i, s, critical, true)
+  if not announced then s.deaths = s.deaths + 1 end
+  local status, payload
+  if get(R, 'stop') ~= '' then
+    status, payload = stopped_outcome(R, s)
+  elseif s.deaths >= MAX_DEATHS then
+    status = 'lost'
+    payload = settlement('lost', s.attempts, 'WorkerLost', 'its worker died ' .. s.deaths .. ' times while it ran')
+  end
+  if not status then return again(R, i, s, critical) end
+  if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end
+  fix(R, i, s, 'vacated', status, payload)
+  if critical then put(R, 'offered', '') end
+  follow(R)
+end

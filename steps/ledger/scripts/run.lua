@@ -1,0 +1,184 @@
+-- A run as the scripts see it: fields are read once, changed in memory and written back by save_runs().
+--
+-- run:RUN fields
+--   meta, n, ncrit, maxc, wave, order, strat, segs, np, body      fixed by open (segs: critical parcels, np: all but the body's)
+--   d<i>  the call of step i     x<k>  parcel k: queue, lane, first, last (a line each)
+--   state  open | body | closed  (body: all outcomes are there, the completion body is under way)
+--   left, crit_left  steps, critical steps without an outcome     running  attempts on parallel parcels
+--   seg  the critical parcel whose turn it is    offered  1: it is published    hold  the step holding the lane
+--   away  1: the run has stepped out of its lanes        lanes  where it stands in line     ln:<lane>  parcels left there
+--   c<k>  next step to claim     l<k>  steps given back     r<k>  ready since     pub<k>  1: publishing is confirmed
+--   stop  status|type|message: what ends all that has not started       skip  index|failed step: critical steps to skip
+--   s<i>  state|attempts|deaths|failures|fence|worker|ready|started|parcel      o<i>  the outcome
+-- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.
+
+local call = redis.call
+local SLICE = 500 -- entries that one script may touch
+local MAX_DEATHS = 3
+local EVENTS_A_STEP, EVENTS_A_RUN = 4, 1000
+local LOOKS_APART_S = 60 -- the longest pause between two looks at an unclaimed parcel
+local DEADLINE_GRACE_MS = 2000 -- running attempts end by themselves within their time-out + 1 s
+
+local function num(x) return string.format('%.0f', x) end
+local moment = call('TIME')
+local NOW = moment[1] * 1000000 + moment[2]
+local NOW_MS = math.floor(NOW / 1000)
+
+-- ARGV[2]: republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|alive_s
+local LIMITS = {}
+for limit in string.gmatch(ARGV[2], '%d+') do LIMITS[#LIMITS + 1] = tonumber(limit) end
+local REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S = unpack(LIMITS)
+
+local RUNS, READY, MORE = {}, {}, {}
+local CORE = {'state', 'n', 'ncrit', 'left', 'crit_left', 'running', 'maxc', 'wave', 'order', 'strat', 'stop', 'skip',
+  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created'}
+
+local function next_seq() return call('HINCRBY', SITE, 'seq', 1) end
+
+local function load(R, fields)
+  local values = call('HMGET', R.key, unpack(fields))
+  for at, field in ipairs(fields) do
+    if R.have[field] == nil then R.have[field] = values[at] or '' end
+  end
+end
+
+local function get(R, field)
+  if R.have[field] == nil then load(R, {field}) end
+  return R.have[field]
+end
+
+local function count_of(R, field) return tonumber(get(R, field)) or 0 end
+
+local function put(R, field, value)
+  R.have[field] = value
+  if R.dirty[field] == nil then R.order[#R.order + 1] = field end
+  R.dirty[field] = true
+end
+
+local function run_of(id)
+  if RUNS[id] == nil then
+    local R = {id = id, key = RUN .. id, have = {}, dirty = {}, order = {}, steps = {}, parcels = {}, fixed = {}, sent = {}}
+    load(R, CORE)
+    RUNS[id] = R.have.state ~= '' and R or false
+  end
+  return RUNS[id] or nil
+end
+
+local function save_runs()
+  for _, R in pairs(RUNS) do
+    if R and #R.order > 0 then
+      local pairs_ = {}
+      for _, field in ipairs(R.order) do
+        pairs_[#pairs_ + 1] = field
+        pairs_[#pairs_ + 1] = R.have[field]
+        if #pairs_ >= 2 * SLICE then call('HSET', R.key, unpack(pairs_)); pairs_ = {} end
+      end
+      if #pairs_ > 0 then call('HSET', R.key, unpack(pairs_)) end
+      R.dirty, R.order = {}, {}
+    end
+  end
+end
+
+-- steps ---------------------------------------------------------------------------------------------------------
+
+local STEP_PATTERN = '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$'
+
+local function step_of(R, i)
+  local s = R.steps[i]
+  if not s then
+    local raw = get(R, 's' .. i)
+    if raw == '' then
+      s = {state = 'new', attempts = 0, deaths = 0, failures = 0, fence = '0', worker = '', ready = '', started = '', parcel = ''}
+    else
+      local state, attempts, deaths, failures, fence, worker, ready, started, parcel = string.match(raw, STEP_PATTERN)
+      s = {state = state, attempts = tonumber(attempts), deaths = tonumber(deaths), failures = tonumber(failures),
+        fence = fence, worker = worker, ready = ready, started = started, parcel = parcel}
+    end
+    R.steps[i] = s
+  end
+  return s
+end
+
+local function put_step(R, i, s)
+  put(R, 's' .. i, table.concat({s.state, s.attempts, s.deaths, s.failures, s.fence, s.worker, s.ready, s.started, s.parcel}, '|'))
+end
+
+local function parcel_of(R, k)
+  local p = R.parcels[k]
+  if not p then
+    local queue, lane, first, last = string.match(get(R, 'x' .. k), '^([^\n]*)\n([^\n]*)\n(%d+)\n(%d+)$')
+    p = {queue = queue, lane = lane, first = tonumber(first), last = tonumber(last)}
+    R.parcels[k] = p
+  end
+  return p
+end
+
+-- The parcel that step i belongs to: parcels are ascending ranges of steps, the completion body's comes last.
+local function parcel_at(R, i)
+  local low, high = 0, count_of(R, 'np')
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if parcel_of(R, middle).last < i then low = middle + 1 else high = middle end
+  end
+  return low
+end
+
+local function is_critical(R, i)
+  return i < count_of(R, 'ncrit') or (i == count_of(R, 'n') and parcel_of(R, get(R, 'np')).lane ~= '')
+end
+
+local function cursor_of(R, k) return tonumber(get(R, 'c' .. k)) or parcel_of(R, k).first end
+
+local function claim_field(R, i) return R.id .. ':' .. i end
+
+-- events and notices --------------------------------------------------------------------------------------------
+
+local function emit(R, kind, i, s, status)
+  local entry = {'event', kind, 'at', num(NOW)}
+  if i then
+    for _, pair in ipairs({{'step', i}, {'attempt', s.attempts}, {'fence', s.fence}, {'worker', s.worker}}) do
+      entry[#entry + 1] = pair[1]
+      entry[#entry + 1] = pair[2]
+    end
+  end
+  if status then
+    entry[#entry + 1] = 'status'
+    entry[#entry + 1] = status
+  end
+  call('XADD', EVENTS .. R.id, 'MAXLEN', EVENTS_A_STEP * R.have.n + EVENTS_A_RUN, '*', unpack(entry))
+end
+
+-- The notice carries the outcomes where they are few and small, which spares the waiter a read.
+local function notice_of(R)
+  local n = count_of(R, 'n')
+  if n > SLICE then return '{"run":"' .. R.id .. '"}' end
+  local fields, size = {}, 0
+  for i = 0, n - 1 do fields[#fields + 1] = 'o' .. i end
+  if n > 0 then load(R, fields) end
+  local outcomes = {}
+  for i = 0, n - 1 do
+    outcomes[#outcomes + 1] = R.have['o' .. i]
+    size = size + #outcomes[#outcomes]
+  end
+  if size > NOTICE_BYTES then return '{"run":"' .. R.id .. '"}' end
+  return '{"run":"' .. R.id .. '","total_us":' .. num(NOW - tonumber(get(R, 'created'))) .. ',"outcomes":[' .. table.concat(outcomes, ',') .. ']}'
+end
+
+local function notify(R)
+  local text
+  for inbox in string.gmatch(get(R, 'watch'), '[^,]+') do
+    if call('EXISTS', ALIVE .. inbox) == 1 then
+      text = text or notice_of(R)
+      if call('RPUSH', INBOX .. inbox, text) > INBOX_CAP then call('LTRIM', INBOX .. inbox, -INBOX_CAP, -1) end
+      call('EXPIRE', INBOX .. inbox, ALIVE_S)
+    end
+  end
+end
+
+-- Marks ride in a call that is made anyway: lines RUN:PARCEL of what was published since the last one.
+local function confirm_published(marks)
+  for run, k in string.gmatch(marks, '([^\n:]*):(%d+)') do
+    local R = run_of(run)
+    if R then put(R, 'pub' .. k, '1') end
+  end
+end

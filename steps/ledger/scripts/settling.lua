@@ -1,0 +1,95 @@
+-- Settling: the fate of claimed attempts, in one go. Decisions are (index, fence, kind, status or delay, payload):
+-- kind S settles with status and outcome, R is tried again after a delay (microseconds), P likewise but parked: it was no
+-- failure and it steps out of its lanes, B is given back.
+
+local function let_go(R, i, s, critical, vacated)
+  if critical then
+    if vacated then put(R, 'hold', '') end
+  else
+    put(R, 'running', tostring(count_of(R, 'running') - 1))
+  end
+  if vacated or not critical then call('HDEL', CLAIMS .. s.worker, claim_field(R, i)) end
+end
+
+local function hand_back(R, i, s, critical)
+  s.state, s.ready = 'ready', num(NOW)
+  put_step(R, i, s)
+  if critical then put(R, 'offered', '') else put(R, 'l' .. s.parcel, get(R, 'l' .. s.parcel) .. i .. ',') end
+end
+
+-- A long wait steps out of the lanes: nobody queues behind a clock.
+local function delay(R, i, s, critical, wait_us, parked)
+  s.state, s.failures, s.ready = 'delayed', s.failures + (parked and 0 or 1), num(NOW + wait_us)
+  put_step(R, i, s)
+  emit(R, parked and 'step.parked' or 'step.retry', i, s)
+  call('ZADD', DUE, num(math.floor((NOW + wait_us) / 1000)), 'retry:' .. R.id .. ':' .. i)
+  if not critical then return end
+  put(R, 'offered', '')
+  if (parked or wait_us > LANE_HOLD_MS * 1000) and get(R, 'away') ~= '1' then
+    put(R, 'away', '1')
+    leave_lanes(R)
+  end
+end
+
+local function stopped_outcome(R, s)
+  local status, kind, message = string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$')
+  return status, settlement(status, s.attempts, kind, message)
+end
+
+-- The code of a settled critical step has stopped: whoever is next in its lane may start.
+local function free_lane(R, i, s)
+  s.state = 'vacated'
+  put_step(R, i, s)
+  call('HDEL', CLAIMS .. s.worker, claim_field(R, i))
+  if get(R, 'hold') == tostring(i) then
+    put(R, 'hold', '')
+    put(R, 'offered', '')
+  end
+  follow(R)
+end
+
+local function settle_one(R, i, fence, kind, arg, payload, vacated)
+  local s = step_of(R, i)
+  if s.fence ~= fence then return '0' end
+  if s.state == 'settled' and vacated then free_lane(R, i, s) end
+  if s.state ~= 'running' then return '0' end
+  local critical = is_critical(R, i)
+  let_go(R, i, s, critical, vacated)
+  if kind ~= 'S' and get(R, 'stop') ~= '' then
+    kind = 'S'
+    arg, payload = stopped_outcome(R, s)
+  end
+  if kind == 'S' then
+    if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end
+    fix(R, i, s, (vacated or not critical) and 'vacated' or 'settled', arg, payload)
+  elseif kind == 'R' or kind == 'P' then
+    delay(R, i, s, critical, tonumber(arg), kind == 'P')
+  else
+    hand_back(R, i, s, critical)
+  end
+  return '1'
+end
+
+-- Nobody of this run's claimants is left to go on with the parcel: have it published again.
+local function keep_moving(R, k)
+  if parcel_of(R, k).lane == '' then
+    if count_of(R, 'running') == 0 and gate_is_open(R) then publish_parallel(R, k) end
+  elseif get(R, 'seg') == tostring(k) and get(R, 'hold') == '' then
+    put(R, 'offered', '')
+    offer(R)
+  end
+end
+
+-- ARGV from 3: RUN PARCEL WORKER WANT VACATED WITH_META decisions...
+local function settle_many()
+  local R, k = run_of(ARGV[3]), tonumber(ARGV[4])
+  if not R then return {next_seq(), 'gone'} end
+  local accepted, vacated = {}, ARGV[7] == '1'
+  local fields = {}
+  for at = 9, #ARGV, 5 do fields[#fields + 1] = 's' .. ARGV[at] end
+  load(R, fields)
+  for at = 9, #ARGV, 5 do
+    accepted[#accepted + 1] = settle_one(R, tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], vacated)
+  end
+  return R, k, table.concat(accepted)
+end

@@ -1,0 +1,128 @@
+-- tick WORKER MODE QUEUE INFO KNOWN REAP DEAD_CLAIMS MARKS RUNS KNOWN_TTL_MS
+--   -> {seq, standing, ready, lost?, more_runs, next_due_ms, stops, (worker, beat)...}
+-- The keepers' one script. MODE: join (a new worker), beat, leave (an announced end), none (a waiting producer).
+-- standing: alive, dead (declared dead: start again under a new id), leaving (call again), left or none. REAP: lines "worker<TAB>beat", seen still for a
+-- whole lease. DEAD_CLAIMS: lines "RUN:INDEX<TAB>FENCE" of children that are gone. MARKS: lines RUN:PARCEL, published.
+-- RUNS: lines, runs to look after now. lost?: parcels nobody has claimed, to publish again if their queue is empty.
+local worker, mode, queue = ARGV[3], ARGV[4], ARGV[5]
+local DUE_A_TICK = 200
+local lost, standing = {}, 'none'
+
+local function lines(text) return string.gmatch(text, '[^\n]+') end
+
+local function forget_worker(id)
+  local of = call('HGET', WORKER .. id, 'queue')
+  if of then call('SREM', QUEUE .. of, id) end
+  call('SREM', WORKERS, id)
+  call('DEL', WORKER .. id, STOPS .. id)
+end
+
+-- Take back a worker's claims, a slice at a time; true when none is left.
+local function take_back(id, announced)
+  local claims = call('HGETALL', CLAIMS .. id)
+  for at = 1, math.min(#claims, 2 * SLICE), 2 do take_back_one(id, claims[at], claims[at + 1], announced) end
+  return #claims <= 2 * SLICE
+end
+
+if mode == 'join' or mode == 'beat' then
+  if mode == 'join' then
+    call('HSET', WORKER .. worker, 'queue', queue, 'info', ARGV[6])
+    call('SADD', WORKERS, worker)
+    call('SADD', QUEUE .. queue, worker)
+  end
+  if call('EXISTS', WORKER .. worker) == 1 then
+    call('HINCRBY', WORKER .. worker, 'beat', 1)
+    standing = 'alive'
+  else
+    standing = 'dead'
+  end
+  local known = cjson.decode(ARGV[7])
+  for name, facts in pairs(known) do
+    call('HSET', KNOWN, name, facts)
+    call('ZADD', KNOWN_SEEN, num(NOW_MS), name)
+  end
+  for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - ARGV[12]), 'LIMIT', 0, 100)) do
+    call('HDEL', KNOWN, name)
+    call('ZREM', KNOWN_SEEN, name)
+  end
+elseif mode == 'leave' then
+  standing = take_back(worker, true) and 'left' or 'leaving'
+  if standing == 'left' then forget_worker(worker) end
+end
+
+for id, beat in string.gmatch(ARGV[8], '([^\n\t]*)\t(%d+)') do
+  if call('HGET', WORKER .. id, 'beat') == beat and take_back(id, false) then forget_worker(id) end
+end
+
+for claim, fence in string.gmatch(ARGV[9], '([^\n\t]*)\t(%d+)') do take_back_one(worker, claim, fence, false) end
+
+confirm_published(ARGV[10])
+
+for run in lines(ARGV[11]) do
+  local R = run_of(run)
+  if R then follow(R) end
+end
+
+local look = {}
+
+-- A published parcel that nobody works on: publish it if nobody said it was, else let the caller look into the queue.
+function look.check(R, k)
+  local busy = false
+  if get(R, 'state') == 'closed' or get(R, 'stop') ~= '' then return end
+  if parcel_of(R, k).lane ~= '' then
+    if get(R, 'seg') ~= k or get(R, 'offered') ~= '1' then return end
+    busy = get(R, 'hold') ~= ''
+  else
+    if claimable(R, k) <= 0 or not gate_is_open(R) then return end
+    busy = count_of(R, 'running') > 0
+  end
+  local looks = busy and 0 or count_of(R, 'ck' .. k) + 1
+  put(R, 'ck' .. k, tostring(looks))
+  local pause_ms = math.min(REPUBLISH_MS * 2 ^ looks, LOOKS_APART_S * 1000)
+  call('ZADD', DUE, num(NOW_MS + pause_ms), 'check:' .. R.id .. ':' .. k)
+  if busy then return end
+  local parcel = {R.id, k, parcel_of(R, k).queue, '1'}
+  if get(R, 'pub' .. k) == '1' then lost[#lost + 1] = parcel else READY[#READY + 1] = parcel end
+end
+
+function look.retry(R, i)
+  local s = step_of(R, tonumber(i))
+  if s.state ~= 'delayed' then return end
+  hand_back(R, tonumber(i), s, is_critical(R, tonumber(i)))
+  if not is_critical(R, tonumber(i)) then return publish_parallel(R, tonumber(s.parcel)) end
+  if get(R, 'away') == '1' then
+    put(R, 'away', '')
+    enter_lanes(R, lanes_ahead(R))
+  else
+    offer(R)
+  end
+end
+
+function look.deadline(R) run_past_deadline(R) end
+function look.sweep(R) follow(R) end
+
+function look.final(R) end_running(R) end
+
+local due = call('ZRANGEBYSCORE', DUE, '-inf', num(NOW_MS), 'LIMIT', 0, DUE_A_TICK)
+for _, member in ipairs(due) do
+  call('ZREM', DUE, member)
+  local kind, run, rest = string.match(member, '^(%a+):([^:]*):?(.*)$')
+  local R = run_of(run)
+  if R and look[kind] then look[kind](R, rest) end
+end
+
+save_runs()
+local next_due = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2]
+local stops = {}
+if standing == 'alive' then
+  stops = call('LRANGE', STOPS .. worker, 0, SLICE - 1)
+  if #stops > 0 then call('LTRIM', STOPS .. worker, #stops, -1) end
+end
+local beats = {}
+if mode ~= 'none' then
+  for _, id in ipairs(call('SMEMBERS', WORKERS)) do
+    beats[#beats + 1] = id
+    beats[#beats + 1] = call('HGET', WORKER .. id, 'beat') or '0'
+  end
+end
+return {next_seq(), standing, READY, lost, MORE, next_due and num(tonumber(next_due) - NOW_MS) or '', stops, beats}

@@ -1,0 +1,91 @@
+"""The life of a step and of a lane as tables: what the scripts may do, and what the model tests hold them to."""
+
+from typing import Final
+
+START_OF_STEP: Final = "waiting"
+START_OF_LANE: Final = "idle"
+
+STEP_LIFE: Final[dict[str, dict[str, str]]] = {
+    # state      event          next state   what it means
+    "waiting": {
+        "open": "ready",  # its turn in the run has come: the gate is open, or the lane reached it
+        "stop": "vacated",  # skipped, cancelled or past the deadline: it never starts
+    },
+    "ready": {
+        "publish": "published",  # a message for its parcel is on its way
+        "claim": "running",  # a late or doubled message may come before the mark of its publishing
+        "stop": "vacated",
+    },
+    "published": {
+        "claim": "running",
+        "stop": "vacated",
+    },
+    "running": {
+        "settle": "vacated",  # outcome fixed and code returned: the normal way
+        "settle_only": "settled",  # outcome fixed while the code may still run
+        "retry": "delayed",  # the step reported a failure and may try again
+        "park": "delayed",  # its worker does not know it: it steps out of its lanes and is offered again later
+        "release": "ready",  # its worker gives it back unharmed
+        "reap": "ready",  # its worker died
+        "reap_at_limit": "vacated",  # it was running at one death too many: lost
+        "stop": "settled",  # the run was stopped and the grace is over
+    },
+    "delayed": {
+        "due": "ready",
+        "stop": "vacated",
+    },
+    "settled": {
+        "vacate": "vacated",  # the code has returned, or its process is gone
+        "reap": "vacated",  # the lease of its worker has lapsed
+    },
+    "vacated": {},
+}
+
+LANE_LIFE: Final[dict[str, dict[str, str]]] = {
+    "idle": {
+        "enter": "offered",  # the first run in line: its parcel is published
+    },
+    "offered": {
+        "enter": "offered",  # behind the head
+        "claim": "held",
+        "leave": "idle",  # the last run in line was stopped, or stepped out
+        "next": "offered",  # the head left, the run behind it is offered
+    },
+    "held": {
+        "enter": "held",
+        "retry": "waiting",  # the head waits for its retry and keeps the lane
+        "release": "offered",
+        "reap": "offered",
+        "settle_only": "draining",
+        "settle": "offered",  # the head has more to run here
+        "leave": "idle",
+        "next": "offered",
+    },
+    "draining": {
+        "enter": "draining",
+        "vacate": "offered",
+        "leave": "idle",
+        "next": "offered",
+    },
+    "waiting": {
+        "enter": "waiting",
+        "due": "offered",
+        "leave": "idle",
+        "next": "offered",
+    },
+}
+
+FINAL_STATES: Final = frozenset({"settled", "vacated"})
+STARTED_STATES: Final = frozenset({"running", "settled", "vacated"})
+
+
+def after(state: str, event: str) -> str:
+    """Return the step state that ``event`` leads to; KeyError where the table forbids it."""
+    return STEP_LIFE[state][event]
+
+
+def as_markdown(table: dict[str, dict[str, str]]) -> str:
+    """Return a table as Markdown, a row per state and event, for the docs and the test that compares them."""
+    rows = ["| state | event | next state |", "|---|---|---|"]
+    rows += [f"| {state} | {event} | {next_} |" for state, events in table.items() for event, next_ in events.items()]
+    return "\n".join(rows)
