@@ -7,7 +7,6 @@ import threading
 import time
 import warnings
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -221,11 +220,8 @@ def test_a_coroutine_that_blocks_the_loop_is_timed_out_by_its_coordinator(side: 
 
 
 def test_attempts_overrun_in_the_order_of_their_deadlines(side: SideBySide) -> None:
-    async def Waiting() -> None:
-        await asyncio.Event().wait()
-
     limits = (0.06, 0.02, 0.04)
-    attempts = [attempt_of(Waiting, timeout_s=limit_s) for limit_s in limits]
+    attempts = [attempt_of(Waiting, params={"number": 0}, timeout_s=limit_s) for limit_s in limits]
     assert [one.timeout_s for one in ends_of(side, *attempts)] == sorted(limits)
 
 
@@ -235,10 +231,7 @@ def test_a_stopped_attempt_ends_once_with_the_reason(side: SideBySide) -> None:
     def Stuck() -> None:
         release.wait(WAIT_S)
 
-    async def Waiting() -> None:
-        await asyncio.Event().wait()
-
-    blocking, coroutine = attempt_of(Stuck), attempt_of(Waiting)
+    blocking, coroutine = attempt_of(Stuck), attempt_of(Waiting, params={"number": 0})
     side.start(blocking)
     side.start(coroutine)
     side.stop_all("the run was cancelled")
@@ -367,24 +360,24 @@ def test_jobs_wait_for_the_threads_there_are_when_no_more_can_be_had(
         assert len(ends_of(side)) == 3
 
 
-def test_the_thread_that_became_idle_last_is_used_first(threads: StepThreads, side: SideBySide) -> None:
-    gates = [threading.Event() for _ in range(3)]
+def test_of_many_idle_threads_the_last_one_is_used_again_and_again(threads: StepThreads, side: SideBySide) -> None:
+    barrier = threading.Barrier(5)
     used: list[int] = []
 
-    def Passing(gate: int) -> None:
-        gates[gate].wait(WAIT_S)
+    def Meeting() -> None:
+        barrier.wait(WAIT_S)
+
+    def Passing() -> None:
         used.append(threading.get_ident())
 
-    attempts = [attempt_of(Passing, params={"gate": gate}) for gate in range(3)]
-    for attempt in attempts:
-        side.start(attempt)
-    for gate in gates:
-        gate.set()
-        assert side.wait(WAIT_S)
-        wait_until(side, lambda: len(threads._idle) == len(used))
-    last_idle = used[-1]
-    ends_of(side, attempt_of(Passing, params={"gate": 0}))
-    assert used[-1] == last_idle
+    def are_all_idle() -> bool:
+        return len(threads._idle) >= 5 and not threads._is_waking
+
+    ends_of(side, *[attempt_of(Meeting) for _ in range(5)])
+    for _ in range(10):
+        wait_until(side, are_all_idle)
+        ends_of(side, attempt_of(Passing))
+    assert len(set(used)) == 1
 
 
 def test_idle_threads_end_after_a_while(loop: StepLoop) -> None:
@@ -425,49 +418,56 @@ def test_an_idle_thread_keeps_nothing_of_the_last_step_alive(side: SideBySide) -
         gc.collect()
 
 
-def test_many_coordinators_share_threads_and_loop_and_each_gets_its_own_ends(
+def Echo(number: int) -> int:
+    return number
+
+
+async def EchoLater(number: int) -> int:
+    await asyncio.sleep(0)
+    return number
+
+
+async def Waiting(number: int) -> None:
+    await asyncio.Event().wait()
+
+
+class Coordinator(threading.Thread):
+    """Runs steps of three kinds, ten at a time, and notes how each ended."""
+
+    KINDS = ((Echo, WAIT_S), (EchoLater, WAIT_S), (Waiting, 0.001))
+
+    def __init__(self, side: SideBySide, numbers: range) -> None:
+        super().__init__(daemon=True)
+        self.ends: list[tuple[int, End]] = []
+        self._side = side
+        self._numbers = numbers
+
+    @classmethod
+    def expected(cls, number: int) -> tuple[int, End]:
+        return number, Overran() if number % 3 == 2 else Returned(number)
+
+    def run(self) -> None:
+        for number in self._numbers:
+            target, timeout_s = self.KINDS[number % 3]
+            self._side.start(attempt_of(target, params={"number": number}, timeout_s=timeout_s))
+            self._collect(at_most=9)
+        self._collect(at_most=0)
+
+    def _collect(self, at_most: int) -> None:
+        while self._side.running > at_most:
+            self.ends += [(attempt.arguments["number"], end) for attempt, end in self._side.wait(WAIT_S)]
+
+
+def test_many_coordinators_share_threads_and_loop_and_each_gets_its_own_ends_once(
     threads: StepThreads, loop: StepLoop
 ) -> None:
-    def Echo(number: int) -> int:
-        return number
-
-    async def EchoLater(number: int) -> int:
-        await asyncio.sleep(0)
-        return number
-
-    async def Waiting(number: int) -> None:
-        await asyncio.Event().wait()
-
-    kinds: list[tuple[Callable[..., Any], float]] = [(Echo, WAIT_S), (EchoLater, WAIT_S), (Waiting, 0.001)]
-    faults: list[str] = []
-
-    def coordinate(first: int) -> None:
-        side = SideBySide(threads, loop)
-        counted: Counter[Attempt] = Counter()
-        for number in range(first, first + 150):
-            target, timeout_s = kinds[number % 3]
-            side.start(attempt_of(target, params={"number": number}, timeout_s=timeout_s))
-            while side.running >= 10:
-                count(side, counted)
-        while side.running:
-            count(side, counted)
-        if len(counted) != 150 or set(counted.values()) != {1}:
-            faults.append(f"{len(counted)} ended, {counted.most_common(1)}")
-
-    def count(side: SideBySide, counted: Counter[Attempt]) -> None:
-        for attempt, end in side.wait(WAIT_S):
-            counted[attempt] += 1
-            expected = Overran() if attempt.timeout_s < 1 else Returned(attempt.arguments["number"])
-            if end != expected:
-                faults.append(f"{attempt} ended as {end}")
-
-    coordinators = [threading.Thread(target=coordinate, args=(n * 1000,)) for n in range(6)]
+    parts = [range(first, first + 150) for first in range(0, 900, 150)]
+    coordinators = [Coordinator(SideBySide(threads, loop), part) for part in parts]
     for one in coordinators:
         one.start()
-    for one in coordinators:
+    for one, part in zip(coordinators, parts, strict=True):
         one.join(WAIT_S)
-    assert faults == []
-    assert not any(one.is_alive() for one in coordinators)
+        assert sorted(one.ends, key=lambda end: end[0]) == [one.expected(number) for number in part]
 
 
 def test_ends_and_deadlines_that_race_give_one_end_each(side: SideBySide) -> None:

@@ -1,0 +1,133 @@
+"""The way in: what a caller hands over, read into a `Batch` with all that is wrong with it noted.
+
+Reading never raises: `make_plan` adds what it finds itself, and refuses everything at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, Literal, TypedDict, Unpack, get_args
+
+from config.limits import CONCURRENCY_RANGE, DEADLINE_RANGE_S
+from config.settings import Settings
+from producer.batch_calls import BatchCall, StepSpec, read_calls
+from producer.batch_fields import FieldReader, shown
+from steps.problem import Problem
+
+Order = Literal["critical_first", "overlap"]
+Strategy = Literal["basic", "simple"]
+Mode = Literal["sequential", "parallel", "hybrid"]
+
+ORDERS: Final = get_args(Order)
+STRATEGIES: Final = get_args(Strategy)
+MODES: Final = get_args(Mode)
+
+BATCH_KEYS: Final = (
+    "steps",
+    "context",
+    "deadline",
+    "order",
+    "strategy",
+    "mode",
+    "max_concurrency",
+    "lane",
+    "then",
+)
+
+BODY_PATH: Final = "then"
+
+
+class BatchOptions(TypedDict, total=False):
+    """What may stand beside the steps; each None or left out means: as the settings say."""
+
+    context: Mapping[str, Any] | None
+    deadline: float | None  # seconds for the whole run
+    order: Order | None
+    strategy: Strategy | None
+    mode: Mode | None
+    max_concurrency: int | None
+    lane: str | None
+    then: StepSpec | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch as it was handed over; None is what the caller left open.
+
+    Args:
+        calls: Its steps, in input order.
+        context: What all of them may read.
+        context_json: The same as JSON; empty for none.
+        deadline_s: For the whole run, in seconds.
+        order: Whether parallel steps wait for the critical ones.
+        strategy: Whether critical steps go on after a failure.
+        mode: A forced mode; None or ``hybrid``: as classified.
+        max_concurrency: How many of its steps may run at once.
+        lane: Template of the lane of critical steps that name none.
+        then: The completion body.
+        problems: What is wrong with it; `make_plan` refuses a batch that has any.
+    """
+
+    calls: tuple[BatchCall, ...]
+    context: dict[str, Any] = field(default_factory=dict)
+    context_json: str = ""
+    deadline_s: float | None = None
+    order: Order | None = None
+    strategy: Strategy | None = None
+    mode: Mode | None = None
+    max_concurrency: int | None = None
+    lane: str | None = None
+    then: BatchCall | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def parse_batch(steps: Iterable[StepSpec], *, settings: Settings, **options: Unpack[BatchOptions]) -> Batch:
+    """Read steps and options as a program gives them."""
+    return read_batch({"steps": steps, **options}, settings=settings)
+
+
+def read_batch(document: Mapping[str, object], *, settings: Settings, problems: Sequence[Problem] = ()) -> Batch:
+    """Read a batch from one object, such as the content of a file.
+
+    Args:
+        document: Has some of `BATCH_KEYS`, ``steps`` among them.
+        settings: Whose bounds hold.
+        problems: What was found wrong with the document before.
+    """
+    reader = FieldReader(settings, problems)
+    reader.known_keys(document, BATCH_KEYS, "")
+    context, context_json = reader.json_object(document.get("context"), "context")
+    specs = _read_steps(reader, document, settings.max_steps)
+    paths = [f"steps[{index}]" for index in range(len(specs))]
+    body = document.get("then")
+    if body is not None:
+        specs, paths = [*specs, body], [*paths, BODY_PATH]
+    calls = read_calls(reader, specs, paths)
+    return Batch(
+        calls=calls if body is None else calls[:-1],
+        context=context,
+        context_json=context_json,
+        deadline_s=reader.seconds(document.get("deadline"), "deadline", DEADLINE_RANGE_S),
+        order=reader.choice(document.get("order"), "order", ORDERS),
+        strategy=reader.choice(document.get("strategy"), "strategy", STRATEGIES),
+        mode=reader.choice(document.get("mode"), "mode", MODES),
+        max_concurrency=reader.count(document.get("max_concurrency"), "max_concurrency", CONCURRENCY_RANGE),
+        lane=reader.text(document.get("lane"), "lane"),
+        then=None if body is None else calls[-1],
+        problems=tuple(reader.problems),
+    )
+
+
+def _read_steps(reader: FieldReader, document: Mapping[str, object], max_steps: int) -> list[object]:
+    steps = document.get("steps")
+    if steps is None:
+        reader.refuse("steps", "is missing; give a list of step names or objects")
+        return []
+    if isinstance(steps, str | bytes | Mapping) or not isinstance(steps, Iterable):
+        reader.refuse("steps", f"must be a list of step names or objects, not {shown(steps)}")
+        return []
+    specs = list(islice(steps, max_steps + 1))
+    if len(specs) > max_steps:
+        reader.refuse("steps", f"has more than the {max_steps} steps allowed; split the batch")
+        return []
+    return specs

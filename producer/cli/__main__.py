@@ -1,0 +1,8 @@
+"""Lets ``python -m producer.cli`` stand for the command ``stepline``."""
+
+import sys
+
+from producer.cli.entry import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""``stepline worker``: becomes one worker of a site that is up."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from config.settings import Settings, load_settings
+from producer.cli.failures import UsageError
+from producer.embedded import find_site
+from producer.site_errors import SiteError
+from producer.worker_process import worker_arguments, worker_environment
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Replace this process by the worker (the worker is the outer part: nothing here imports it)."""
+    settings = load_settings()
+    queues = [queue.name for queue in settings.queues]
+    if options.queue not in queues:
+        raise UsageError(f"no queue is named {options.queue!r}; the queues are {', '.join(queues)}")
+    environment = worker_environment(os.environ, _url_of(settings))
+    arguments = worker_arguments(options.queue, options.name)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(arguments[0], arguments, environment)
+
+
+def _url_of(settings: Settings) -> str:
+    url = settings.redis_url or find_site(settings)
+    if url is None:
+        folder = Path(settings.data_dir)
+        raise SiteError(f"no site is up in {folder}: start one with stepline up, or set STEPLINE_REDIS_URL")
+    return url

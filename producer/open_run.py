@@ -1,0 +1,46 @@
+"""Turns a plan into the run that the ledger opens."""
+
+import secrets
+import time
+from typing import Final
+
+from producer.planned import Parcel, Plan, PlannedStep
+from steps.ledger.records import NewRun, ParcelRange
+
+TIME_HEX_DIGITS: Final = 12
+RANDOM_BYTES: Final = 8
+
+
+def new_run_id() -> str:
+    """Return an id that carries its time: milliseconds since 1970 in 12 hex digits, then 16 random ones."""
+    return f"{time.time_ns() // 1_000_000:0{TIME_HEX_DIGITS}x}{secrets.token_hex(RANDOM_BYTES)}"
+
+
+def to_open(plan: Plan, run_id: str) -> NewRun:
+    """Return the plan as the ledger takes it."""
+    calls = [step.encoded for step in plan.in_ledger_order()]
+    parcels = [_range(parcel) for parcel in plan.parcels]
+    if plan.then is not None:
+        calls.append(plan.then.encoded)
+        parcels.append(_body_range(plan.then, len(plan.steps)))
+    return NewRun(
+        run_id=run_id,
+        meta=plan.meta_json(),
+        calls=tuple(calls),
+        parcels=tuple(parcels),
+        critical_count=plan.sequential_count,
+        critical_parcels=sum(parcel.lane is not None for parcel in plan.parcels),
+        max_concurrency=plan.max_concurrency,
+        deadline_s=plan.deadline_s,
+        critical_first=plan.order == "critical_first",
+        stops_at_failure=plan.strategy == "basic",
+        has_body=plan.then is not None,
+    )
+
+
+def _range(parcel: Parcel) -> ParcelRange:
+    return ParcelRange(parcel.queue, parcel.lane or "", parcel.first, parcel.first + parcel.count - 1)
+
+
+def _body_range(body: PlannedStep, index: int) -> ParcelRange:
+    return ParcelRange(body.queue, body.lane or "", index, index)

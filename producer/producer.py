@@ -1,0 +1,214 @@
+"""The way in: submits batches as runs, and attaches to runs of any process."""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final, Unpack
+
+from config.rules import load_rules
+from config.settings import Settings, load_settings
+from producer.batch import Batch, BatchOptions, parse_batch
+from producer.batch_calls import StepSpec
+from producer.embedded import find_site
+from producer.inbox import Inbox
+from producer.open_run import new_run_id, to_open
+from producer.plan import Plan, make_plan
+from producer.publish import Publisher, make_site_app
+from producer.result import Result
+from producer.run import Run
+from producer.run_meta import RunMeta
+from steps.classifier import StepClassifier
+from steps.definition import StepFacts
+from steps.errors import BrokerUnavailable, SubmitUnknown
+from steps.ledger import Ledger
+from steps.ledger.connection import NoAnswer
+from steps.registry import StepRegistry, nearest_names
+
+KNOWN_STEPS_KEPT_S: Final = 5.0
+"""How long what workers publish of their steps is taken as read."""
+
+NO_SITE: Final = (
+    "STEPLINE_REDIS_URL is not set and no site is up in {folder}: start one with `stepline up`, "
+    "or name its Redis in STEPLINE_REDIS_URL"
+)
+
+
+class Connections:
+    """What one process holds of a site: ledger, publisher and inbox, each made when it is first needed.
+
+    Args:
+        settings: the site's.
+        redis_url: its Redis.
+    """
+
+    def __init__(self, settings: Settings, redis_url: str) -> None:
+        self._settings = settings
+        self._redis_url = redis_url
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, over a pool of connections."""
+        return Ledger(self._settings, url=self._redis_url)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """What sends parcels."""
+        return Publisher(make_site_app(self._settings, self._redis_url))
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Where completion notices arrive."""
+        return Inbox(
+            ledger=self.ledger,
+            settings=self._settings,
+            url=self._redis_url,
+            take_marks=self.publisher.take_marks,
+        )
+
+    def close(self) -> None:
+        """Let go of what was made."""
+        for name in ("inbox", "publisher", "ledger"):
+            if (made := self.__dict__.pop(name, None)) is not None:
+                made.close()
+
+
+class Producer:
+    """Submits batches to a site; usable from many threads, and again in a forked child.
+
+    Args:
+        settings: by default those of the environment.
+        redis_url: the site's Redis; by default the settings', else that of the site that is up in the data folder.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        BrokerUnavailable: no Redis is named and no site is up.
+    """
+
+    def __init__(self, settings: Settings | None = None, redis_url: str | None = None) -> None:
+        self.settings = load_settings() if settings is None else settings
+        url = redis_url or self.settings.redis_url or find_site(self.settings)
+        if url is None:
+            raise BrokerUnavailable(NO_SITE.format(folder=self.settings.data_dir))
+        self._url = url
+        self._registry = StepRegistry()
+        self._classifier = StepClassifier(
+            load_rules(self.settings.rules_file), unknown_is_critical=self.settings.unknown_is_critical
+        )
+        self._known: dict[str, StepFacts] = {}
+        self._known_at = float("-inf")
+        self._known_lock = threading.Lock()
+        self._connections = Connections(self.settings, url)
+        _producers.add(self)
+
+    def submit(self, steps: Iterable[StepSpec], **options: Unpack[BatchOptions]) -> Run:
+        """Accept a batch as a run, or refuse it whole; returns at once.
+
+        Args:
+            steps: names, or calls as ``{name, id, params, timeout, retries, critical, lane}``.
+            options: context, deadline (s), order, strategy, mode, max_concurrency, lane, then.
+
+        Raises:
+            InvalidBatch: with all that is wrong; nothing was written.
+            QueueFull: no room; nothing was written.
+            BrokerUnavailable: Redis cannot be reached; nothing was written.
+            SubmitUnknown: Redis went away during the call; the run may have been accepted.
+        """
+        return self.submit_batch(parse_batch(steps, settings=self.settings, **options))
+
+    def submit_batch(self, batch: Batch) -> Run:
+        """Accept a batch that was read already; see `submit`."""
+        plan = self.plan(batch)
+        run_id = new_run_id()
+        links = self._connections
+        marks = links.publisher.take_marks()
+        try:
+            opened = links.ledger.open(to_open(plan, run_id), inbox=links.inbox.id, published=marks)
+        except NoAnswer as error:
+            raise SubmitUnknown(run_id) from error
+        body = None if plan.then is None else (run_id, len(plan.parcels))
+        links.publisher.publish(opened.ready, body=body)
+        return Run(run_id, plan.meta(), links)
+
+    def run(
+        self, steps: Iterable[StepSpec], *, timeout: float | None = None, **options: Unpack[BatchOptions]
+    ) -> Result:
+        """Submit and gather; see `submit` and `Run.gather`."""
+        return self.submit(steps, **options).gather(timeout=timeout)
+
+    def attach(self, run_id: str) -> Run:
+        """Return a handle on a run that any process submitted.
+
+        Raises:
+            RunUnknown: there is no such run, or its result has expired.
+        """
+        record = self._connections.ledger.read(run_id)
+        if not record.is_settled:
+            self._connections.ledger.watch(self._connections.inbox.id, [run_id])
+        return Run(run_id, RunMeta.decode(record.meta), self._connections)
+
+    def plan(self, batch: Batch) -> Plan:
+        """Return what a batch would become; nothing is written.
+
+        Raises:
+            InvalidBatch: with all that is wrong with it.
+        """
+        return make_plan(
+            batch,
+            find_facts=self._find_facts,
+            find_definition=self._registry.find,
+            nearest=self._nearest,
+            classifier=self._classifier,
+            settings=self.settings,
+        )
+
+    def known_steps(self) -> Mapping[str, StepFacts]:
+        """Return the steps that workers listed in the last day, by name."""
+        facts = self._connections.ledger.known_steps()
+        return {name: StepFacts.from_json(text) for name, text in sorted(facts.items())}
+
+    def live_workers(self) -> dict[str, int]:
+        """Return how many workers live, by queue."""
+        counts: dict[str, int] = {}
+        for card in self._connections.ledger.workers():
+            counts[card.queue] = counts.get(card.queue, 0) + 1
+        return counts
+
+    def close(self) -> None:
+        """Let go of all connections; runs go on."""
+        self._connections.close()
+
+    def __enter__(self) -> "Producer":
+        """Return itself, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Close it."""
+        self.close()
+
+    def _find_facts(self, name: str) -> StepFacts | None:
+        with self._known_lock:
+            if name not in self._known and time.monotonic() - self._known_at > KNOWN_STEPS_KEPT_S:
+                self._known, self._known_at = dict(self.known_steps()), time.monotonic()
+            return self._known.get(name)
+
+    def _nearest(self, name: str) -> list[str]:
+        return nearest_names(name, {*self._registry.names(), *self._known})
+
+    def _renew_after_fork(self) -> None:
+        """In a forked child: the parent's connections are its own; made anew when they are needed."""
+        self._connections = Connections(self.settings, self._url)
+        self._known_lock = threading.Lock()
+
+
+_producers: "weakref.WeakSet[Producer]" = weakref.WeakSet()
+
+
+def _renew_all_after_fork() -> None:
+    for producer in list(_producers):
+        producer._renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_all_after_fork)

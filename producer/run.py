@@ -1,0 +1,135 @@
+"""A run as its caller holds it: wait for it, follow it, cancel it; from any thread, or awaited."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TYPE_CHECKING, Final
+
+from producer.inbox import Notice
+from producer.result import Result, result_of
+from producer.run_meta import RunMeta
+from steps.context import running_step
+from steps.errors import GatherInsideStep, GatherTimeout
+from steps.ledger.ledger import SLICE
+from steps.outcome import Outcome, Settlement
+
+if TYPE_CHECKING:
+    from producer.producer import Connections
+
+FOLLOW_EVERY_S: Final = 1.0
+"""How long `outcomes` waits for an event before it looks for itself."""
+
+FOLLOW_PAUSE_S: Final = 0.01
+"""Between two looks of `outcomes`: many outcomes at a time cost one look."""
+
+
+class Run:
+    """One execution of a batch.
+
+    Args:
+        run_id: its id; `Producer.attach` takes it, in any process.
+        meta: its plan as workers and waiters see it.
+        connections: the producer's.
+
+    Attributes:
+        id: the run's id.
+        total_steps: how many outcomes it will have.
+    """
+
+    def __init__(self, run_id: str, meta: RunMeta, connections: "Connections") -> None:
+        self.id = run_id
+        self.total_steps = len(meta.steps)
+        self._meta = meta
+        self._connections = connections
+        self._result: Result | None = None
+
+    def gather(self, timeout: float | None = None) -> Result:
+        """Wait until every step has settled and return the result, in input order.
+
+        Args:
+            timeout: seconds to wait; None: until the run settles, at the latest at its deadline.
+
+        Raises:
+            GatherTimeout: it has not settled in time; the run goes on, the error holds the outcomes so far.
+            GatherInsideStep: called from a step, which could wait for itself.
+            RunLost: Redis no longer holds the run.
+            BrokerUnavailable: Redis has not answered for 5 s.
+        """
+        if self._result is None:
+            future = self._notice()
+            try:
+                self._result = self._result_of(future.result(timeout))
+            except FutureTimeout:
+                raise self._timed_out(future, timeout) from None
+        return self._result
+
+    async def gather_async(self, timeout: float | None = None) -> Result:
+        """Like `gather`, awaited: no thread waits meanwhile."""
+        if self._result is None:
+            future = self._notice()
+            try:
+                notice = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), timeout)
+            except TimeoutError:
+                raise await asyncio.to_thread(self._timed_out, future, timeout) from None
+            self._result = await asyncio.to_thread(self._result_of, notice)
+        return self._result
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcomes as they settle, each once, until there are all of them.
+
+        Raises:
+            RunUnknown: the run's results have expired, or Redis no longer holds it.
+            BrokerUnavailable: Redis does not answer.
+        """
+        ledger, seen, last_event = self._connections.ledger, set[int](), "0"
+        while len(seen) < self.total_steps:
+            for first in range(0, self.total_steps, SLICE):
+                texts = ledger.read(self.id, first=first).outcomes
+                for index, text in enumerate(texts, first):
+                    if text is not None and index not in seen:
+                        seen.add(index)
+                        yield self._meta.at(index).outcome(Settlement.decode(text))
+            if len(seen) < self.total_steps:
+                last_event = ledger.wait_for_event(self.id, last_event, timeout_s=FOLLOW_EVERY_S)
+                time.sleep(FOLLOW_PAUSE_S)
+
+    def cancel(self, reason: str = "cancelled by its caller") -> None:
+        """Cancel the run: what has not started never starts, what runs is stopped where its pool can stop it.
+
+        Returns at once; `gather` returns when everything has settled, at the latest after 5 s.
+
+        Raises:
+            RunUnknown: there is no such run any more.
+        """
+        self._connections.publisher.publish(self._connections.ledger.cancel(self.id, reason))
+
+    def _notice(self) -> "Future[Notice]":
+        if running_step() is not None:
+            raise GatherInsideStep
+        return self._connections.inbox.wait_for(self.id)
+
+    def _timed_out(self, future: "Future[Notice]", timeout: float | None) -> GatherTimeout:
+        self._connections.inbox.stop_waiting(self.id, future)
+        outcomes = self._meta.outcomes(self._read_all()[1])
+        return GatherTimeout(self.id, timeout or 0.0, outcomes, self.total_steps)
+
+    def _result_of(self, notice: Notice) -> Result:
+        if notice.outcomes is not None:
+            settlements: list[Settlement | None] = [Settlement.from_record(one) for one in notice.outcomes]
+            total_ms = notice.total_ms
+        else:
+            total_ms, settlements = self._read_all()
+        return result_of(
+            self._meta, run_id=self.id, outcomes=self._meta.outcomes(settlements), total_ms=round(total_ms, 3)
+        )
+
+    def _read_all(self) -> tuple[float, list[Settlement | None]]:
+        settlements: list[Settlement | None] = []
+        total_ms = 0.0
+        for first in range(0, max(self.total_steps, 1), SLICE):
+            record = self._connections.ledger.read(self.id, first=first)
+            total_ms = (record.settled_ms or record.created_ms) - record.created_ms
+            settlements += [None if text is None else Settlement.decode(text) for text in record.outcomes]
+        return total_ms, settlements

@@ -1,0 +1,197 @@
+"""The thread in every worker that keeps time: heartbeat, leases, what is due, what was lost on the way."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from config.settings import Settings
+from producer.publish import Publisher
+from steps.errors import BrokerUnavailable
+from steps.ledger import Ledger
+from steps.ledger.records import Beat, Ready, Ticked
+from workers.child_watch import ChildWatch
+from workers.fork_gate import fork_gate
+from workers.leases import Leases
+from workers.nudge import Nudge
+
+logger = logging.getLogger(__name__)
+
+LIST_STEPS_EVERY_S: Final = 600.0
+"""How often a worker repeats which steps it knows; the ledger forgets them after a day."""
+
+SHORTEST_NAP_S: Final = 0.005
+"""Ticks are at least so far apart, however much is due."""
+
+CHILDREN_SEEN_EVERY_S: Final = 0.25
+"""How often a prefork parent looks after its children: a dead one's step runs again within a second."""
+
+LATE_TICK_S: Final = 1.0
+"""A tick answered later than this tells nothing about the others' beats."""
+
+LEAVE_TRIES: Final = 20
+"""Slices of claims that an announced end gives back before it leaves the rest to the other keepers."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperCard:
+    """Who a keeper's worker is.
+
+    Args:
+        worker_id: new at every start.
+        queue: what it serves.
+        info: JSON about it for others to read.
+        known: the facts of the steps it knows, JSON by name.
+    """
+
+    worker_id: str
+    queue: str
+    info: str
+    known: Mapping[str, str]
+
+
+class Keeper:
+    """Beats for one worker and does, with all the others, what time demands.
+
+    Args:
+        ledger: the site's ledger.
+        publisher: sends what became ready.
+        settings: heartbeat and lease.
+        card: who this worker is.
+        stop_step: called with (run id, index) of a running step that shall stop.
+        nudge: set where something new falls due: the next tick is then made at once and learns when.
+        after_tick: called after every heartbeat.
+        children: what it does for the children of a prefork worker; None for one that has none.
+        declared_dead: called, once, when the site took this worker for dead.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        publisher: Publisher,
+        settings: Settings,
+        card: KeeperCard,
+        stop_step: Callable[[str, int], None],
+        declared_dead: Callable[[], None],
+        nudge: Nudge,
+        children: ChildWatch | None = None,
+        after_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._settings = settings
+        self._card = card
+        self._stop_step = stop_step
+        self._children = children
+        self._after_tick = after_tick
+        self._declared_dead = declared_dead
+        self._nudge = nudge
+        self._leases = Leases(settings.lease_s)
+        self._expired: tuple[tuple[str, int], ...] = ()
+        self._listed_at = 0.0
+        self._next_due_at: float | None = None
+        self._beat_at = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="stepline-keeper", daemon=True)
+
+    def join(self) -> None:
+        """Enter the site, so that claims of this worker are honoured; before anything is consumed."""
+        self._tick("join")
+
+    def start(self) -> None:
+        """Begin to keep time."""
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Sign off: what this worker still holds is given back at once, and nobody counts it as a death."""
+        self._stopping.set()
+        self._nudge.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._settings.socket_timeout_s)
+        try:
+            for _ in range(LEAVE_TRIES):
+                if self._tick("leave").standing != "leaving":
+                    return
+        except BrokerUnavailable as error:
+            logger.warning("could not sign off, the others will notice within the lease: %s", error)
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            is_nudged = self._nudge.wait(self._pause_s())
+            if self._stopping.is_set():
+                return
+            try:
+                if is_nudged or self._is_time():
+                    ticked = self._tick("beat")
+                    if ticked.standing == "dead":
+                        self._declared_dead()
+                        return
+                    self._after_tick()
+            except BrokerUnavailable as error:
+                self._leases.forget()
+                self._expired = ()
+                logger.warning("no heartbeat: %s", error)
+
+    def _pause_s(self) -> float:
+        at = self._beat_at if self._next_due_at is None else min(self._beat_at, self._next_due_at)
+        until_s = max(at - time.monotonic(), SHORTEST_NAP_S)
+        return until_s if self._children is None else min(until_s, CHILDREN_SEEN_EVERY_S)
+
+    def _is_time(self) -> bool:
+        """Whether a tick is due: a beat, something of the ledger's, or a child has died."""
+        now = time.monotonic()
+        if now >= self._beat_at or (self._next_due_at is not None and now >= self._next_due_at):
+            return True
+        return self._children is not None and bool(self._children.dead_claims())
+
+    def _tick(self, mode: str) -> Ticked:
+        dead_claims = self._children.dead_claims() if self._children is not None else ()
+        beat = self._beat(mode, dead_claims)
+        asked_at = time.monotonic()
+        self._next_due_at = None
+        self._beat_at = asked_at + self._settings.heartbeat_s
+        with fork_gate():
+            ticked = self._ledger.tick(beat)
+        answered_at = time.monotonic()
+        if answered_at - asked_at > LATE_TICK_S:
+            self._leases.forget()
+        if self._children is not None:
+            self._children.acknowledge(dead_claims)
+        if beat.known:
+            self._listed_at = answered_at
+        self._expired = self._leases.note(
+            {worker: count for worker, count in ticked.beats.items() if worker != self._card.worker_id},
+            now_s=answered_at,
+        )
+        if ticked.next_due_s is not None:
+            self._next_due_at = answered_at + max(ticked.next_due_s, 0.0)
+        self._carry_out(ticked)
+        return ticked
+
+    def _beat(self, mode: str, dead_claims: tuple[tuple[str, int], ...]) -> Beat:
+        is_listing = mode == "join" or time.monotonic() - self._listed_at > LIST_STEPS_EVERY_S
+        return Beat(
+            worker_id=self._card.worker_id,
+            mode=mode,
+            queue=self._card.queue,
+            info=self._card.info,
+            known=self._card.known if is_listing and mode != "leave" else {},
+            reap=self._expired,
+            dead_claims=dead_claims,
+            published=self._publisher.take_marks(),
+        )
+
+    def _carry_out(self, ticked: Ticked) -> None:
+        with fork_gate():
+            ready = ticked.ready + self._ledger.finish(ticked.unfinished)
+            self._publisher.publish(ready + self._lost(ticked.maybe_lost))
+        for run_id, index in ticked.stops:
+            self._stop_step(run_id, index)
+
+    def _lost(self, candidates: tuple[Ready, ...]) -> tuple[Ready, ...]:
+        """Return the unclaimed parcels whose queue holds no message any more: theirs were lost."""
+        empty = {queue for queue in {parcel.queue for parcel in candidates} if self._publisher.depth(queue) == 0}
+        return tuple(parcel for parcel in candidates if parcel.queue in empty)

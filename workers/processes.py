@@ -1,0 +1,31 @@
+"""Asks after and ends processes by pidfd, so that a reused pid is never hit."""
+
+import os
+import select
+import signal
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether the process is gone, or dead and not yet waited for."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 0)[0])
+    finally:
+        os.close(descriptor)
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send the process a signal, by default the one that ends it at once; one that is gone is fine."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)

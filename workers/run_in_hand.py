@@ -1,0 +1,57 @@
+"""The run a worker is working on: what its steps may know of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from producer.run_meta import OUTCOMES_KEY, RunMeta
+from steps.context import StepResults
+from steps.ledger import Ledger
+from steps.ledger.ledger import SLICE
+from steps.outcome import Outcome, Settlement
+
+
+class RunInHand:
+    """One run as seen from one parcel.
+
+    Args:
+        run_id: its id.
+        meta: what the ledger keeps of its plan, as JSON.
+        ledger: where the results of its other steps are.
+    """
+
+    def __init__(self, run_id: str, meta: bytes, ledger: Ledger) -> None:
+        self.run_id = run_id
+        self.meta = RunMeta.decode(meta)
+        self._ledger = ledger
+        self._results = StepResults()
+        self._known = 0
+
+    def is_body(self, index: int) -> bool:
+        """Whether this ledger index is the completion body's."""
+        return index == len(self.meta.steps)
+
+    def context_for(self, index: int) -> Mapping[str, Any]:
+        """Return the context of a step; the completion body's holds the outcomes too."""
+        if not self.is_body(index):
+            return self.meta.context
+        outcomes = [outcome.as_dict() for outcome in self._outcomes()]
+        return {OUTCOMES_KEY: outcomes, **self.meta.context}
+
+    def results(self, settled_count: int) -> StepResults:
+        """Return the values of the steps that have succeeded, as of now if more have settled than were known."""
+        if settled_count > self._known:
+            results = StepResults()
+            positions = {step.id: position for position, step in enumerate(self.meta.steps)}
+            for outcome in self._outcomes():
+                if outcome.ok:
+                    results.add(outcome.id, positions[outcome.id], outcome.value)
+            self._results, self._known = results, settled_count
+        return self._results
+
+    def _outcomes(self) -> list[Outcome]:
+        count = len(self.meta.steps)
+        settlements: list[Settlement | None] = []
+        for first in range(0, count, SLICE):
+            texts = self._ledger.read(self.run_id, first=first).outcomes
+            settlements += [None if text is None else Settlement.decode(text) for text in texts]
+        return self.meta.outcomes(settlements)

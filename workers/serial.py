@@ -1,0 +1,130 @@
+"""The pipeline of a parcel in a prefork child: one step after another, each claimed when the one before has settled."""
+
+import logging
+import os
+import time
+from typing import Final
+
+from steps.attempt import Attempt, End, Overran, Raised, Returned, Stopped
+from steps.calling import end_of_blocking
+from steps.ledger.records import Claimed, StepFate
+from steps.side_by_side import SideBySide
+from workers.alarm import Alarm
+from workers.child_board import ChildBoard, Hold
+from workers.kit import Kit
+from workers.run_in_hand import RunInHand
+from workers.stages import StepInHand, conclude, take_in_hand
+
+logger = logging.getLogger(__name__)
+
+REFUSED_EXIT: Final = 70
+"""Exit code of a child whose settle was refused: somebody settled for it, and may be about to kill it."""
+
+STOP_SEEN_EVERY_S: Final = 0.1
+"""How soon a running coroutine notices that its run was stopped."""
+
+STOP_REASON: Final = "the run was stopped"
+
+
+class SerialPipeline:
+    """Works off parcels in the main thread of a child.
+
+    Args:
+        kit: the worker's.
+        board: where this child says what it runs.
+        slot: its place there.
+    """
+
+    def __init__(self, *, kit: Kit, board: ChildBoard, slot: int) -> None:
+        self._kit = kit
+        self._board = board
+        self._slot = slot
+        self._alarm = Alarm()
+
+    def run(self, run_id: str, parcel: int) -> None:
+        """Claim, execute, decide, settle; and so on until nothing of the parcel is granted."""
+        if self._kit.is_draining():
+            return
+        ledger = self._kit.ledger
+        claimed = ledger.claim(run_id, parcel, worker=self._kit.worker_id, want=1, with_meta=True)
+        if claimed is None or not claimed.steps:
+            return
+        run = RunInHand(run_id, claimed.meta, ledger)
+        while claimed.steps:
+            fate = self._execute(run, parcel, claimed)
+            claimed = self._settle(run, parcel, fate)
+        self._board.clear(self._slot)
+
+    def _execute(self, run: RunInHand, parcel: int, claimed: Claimed) -> StepFate:
+        claimed_at = time.monotonic()
+        in_hand = take_in_hand(self._kit, run, claimed, claimed.steps[0])
+        attempt = in_hand.attempt
+        if attempt is None:
+            assert in_hand.fate is not None
+            return in_hand.fate
+        self._say(in_hand, parcel, attempt.timeout_s)
+        end = self._run_here(attempt, in_hand)
+        left_s = claimed.remaining_s
+        remaining_s = None if left_s is None else left_s - (time.monotonic() - claimed_at)
+        return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+
+    def _say(self, in_hand: StepInHand, parcel: int, timeout_s: float) -> None:
+        now, step = time.monotonic(), in_hand.claimed
+        self._board.write(
+            Hold(
+                slot=self._slot,
+                pid=os.getpid(),
+                run_id=in_hand.run.run_id,
+                parcel=parcel,
+                index=step.index,
+                fence=step.fence,
+                attempt=step.attempt,
+                began_s=now,
+                deadline_s=now + timeout_s,
+                started_ms=in_hand.started_ms,
+            )
+        )
+
+    def _run_here(self, attempt: Attempt, in_hand: StepInHand) -> End:
+        if attempt.definition.is_coroutine:
+            return self._await_here(attempt, in_hand)
+        attempt.begin(time.monotonic())
+        fence = in_hand.claimed.fence
+        stopped, end = self._alarm.call(
+            lambda: end_of_blocking(attempt),
+            attempt.timeout_s,
+            is_stopped=lambda: self._board.stop_asked(self._slot) == fence,
+        )
+        attempt.ended = time.monotonic()
+        attempt.context.cancel()
+        if stopped or (isinstance(end, Raised) and self._alarm.is_own(end.error)):
+            return Stopped(STOP_REASON) if self._board.stop_asked(self._slot) == fence else Overran()
+        assert isinstance(end, Returned | Raised)
+        return end
+
+    def _await_here(self, attempt: Attempt, in_hand: StepInHand) -> End:
+        side = SideBySide()
+        side.start(attempt)
+        ended: list[tuple[Attempt, End]] = []
+        while not ended:
+            ended = side.wait(STOP_SEEN_EVERY_S)
+            if self._board.stop_asked(self._slot) == in_hand.claimed.fence:
+                side.stop(attempt, STOP_REASON)
+        # Only when its code has returned may the lane go on; one that swallows its cancellation is killed.
+        while side.is_zombie(attempt):
+            side.wait(STOP_SEEN_EVERY_S)
+        return ended[0][1]
+
+    def _settle(self, run: RunInHand, parcel: int, fate: StepFate) -> Claimed:
+        kit = self._kit
+        settled = kit.insist(
+            lambda: kit.ledger.settle_and_claim_next(
+                run.run_id, parcel, [fate], worker=kit.worker_id, want=0 if kit.is_draining() else 1
+            )
+        )
+        if not settled.accepted[0]:
+            logger.warning("settling step %d of run %s was refused, this child ends", fate.index, run.run_id)
+            logging.shutdown()
+            os._exit(REFUSED_EXIT)
+        kit.pass_on([fate], settled)
+        return settled.next

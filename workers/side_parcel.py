@@ -1,0 +1,176 @@
+"""The pipeline of a parcel on a threads worker: its steps side by side, claimed in waves as places come free."""
+
+import logging
+import threading
+import time
+from typing import Final
+
+from steps.attempt import Attempt, End, Stopped
+from steps.ledger.records import Claimed, StepFate
+from steps.side_by_side import SideBySide
+from workers.kit import Kit
+from workers.run_in_hand import RunInHand
+from workers.slots import Slots
+from workers.stages import StepInHand, conclude, take_in_hand
+
+logger = logging.getLogger(__name__)
+
+SETTLE_WITHIN_S: Final = 0.001
+"""Ends that come so soon after one another are settled in one call; the last one is never held back."""
+
+STOP_REASON: Final = "the run was stopped"
+
+
+class RunningSteps:
+    """The attempts of all parcels of a worker, so that the keeper can stop one by name."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], tuple[SideBySide, Attempt]] = {}
+
+    def add(self, run_id: str, index: int, side: SideBySide, attempt: Attempt) -> None:
+        """An attempt is about to start."""
+        with self._lock:
+            self._running[run_id, index] = (side, attempt)
+
+    def discard(self, run_id: str, index: int) -> None:
+        """The attempt has ended."""
+        with self._lock:
+            self._running.pop((run_id, index), None)
+
+    def stop(self, run_id: str, index: int) -> None:
+        """Stop an attempt if it runs here: a coroutine is cancelled, a blocking step is told by ``ctx.cancelled``."""
+        with self._lock:
+            found = self._running.get((run_id, index))
+        if found is not None:
+            side, attempt = found
+            side.stop(attempt, STOP_REASON)
+
+
+class SidePipeline:
+    """Works off parcels, each on a thread of the Celery pool; all share the worker's slots.
+
+    Args:
+        kit: the worker's.
+        slots: its places for running steps.
+        running: where its running attempts are listed.
+    """
+
+    def __init__(self, *, kit: Kit, slots: Slots, running: RunningSteps) -> None:
+        self._kit = kit
+        self._slots = slots
+        self._running = running
+
+    def run(self, run_id: str, parcel: int) -> None:
+        """Claim a wave, run it, and settle and claim as steps end, until nothing of the parcel is granted."""
+        wave = self._kit.settings.parcel_size
+        places = self._slots.take(wave, timeout_s=None)
+        granted = 0
+        try:
+            if self._kit.is_draining():
+                return
+            claimed = self._kit.ledger.claim(run_id, parcel, worker=self._kit.worker_id, want=places, with_meta=True)
+            if claimed is None or not claimed.steps:
+                return
+            granted = len(claimed.steps)
+        finally:
+            self._slots.give_back(places - granted)
+        run = RunInHand(run_id, claimed.meta, self._kit.ledger)
+        _ParcelInHand(self._kit, self._slots, self._running, run, parcel).work_off(claimed)
+
+
+class _ParcelInHand:
+    """One parcel being worked off: every claimed step holds a place from its claim until its settle is answered."""
+
+    def __init__(self, kit: Kit, slots: Slots, running: RunningSteps, run: RunInHand, parcel: int) -> None:
+        self._kit = kit
+        self._slots = slots
+        self._listed = running
+        self._run = run
+        self._parcel = parcel
+        self._side = SideBySide()
+        self._in_hand: dict[Attempt, StepInHand] = {}
+        self._deadline: float | None = None
+
+    def work_off(self, claimed: Claimed) -> None:
+        """Go round until nothing runs and nothing is granted; a fault of ours fails the steps at hand only."""
+        try:
+            fates = self._start(claimed)
+            while self._in_hand or fates:
+                if claimed.has_more and not fates:
+                    claimed = self._claim_more()
+                    fates += self._start(claimed)
+                fates += self._collect(may_wait=not fates)
+                if fates:
+                    claimed = self._settle(fates, has_more=claimed.has_more)
+                    fates = self._start(claimed)
+        except Exception as error:
+            logger.exception("parcel %d of run %s broke", self._parcel, self._run.run_id)
+            self._fail_all(error)
+
+    def _fail_all(self, error: Exception) -> None:
+        for attempt in list(self._in_hand):
+            self._side.stop(attempt, f"the worker broke: {error}")
+        fates = [self._conclude(attempt, Stopped(f"the worker broke: {error}")) for attempt in list(self._in_hand)]
+        if fates:
+            self._settle(fates, has_more=False)
+
+    def _start(self, claimed: Claimed) -> list[StepFate]:
+        """Start what was claimed; returns the fates of steps that are decided without running."""
+        if claimed.remaining_s is not None:
+            self._deadline = time.monotonic() + claimed.remaining_s
+        decided = []
+        for step in claimed.steps:
+            in_hand = take_in_hand(self._kit, self._run, claimed, step)
+            if in_hand.attempt is None:
+                assert in_hand.fate is not None
+                decided.append(in_hand.fate)
+                continue
+            self._in_hand[in_hand.attempt] = in_hand
+            self._listed.add(self._run.run_id, step.index, self._side, in_hand.attempt)
+            self._side.start(in_hand.attempt)
+        return decided
+
+    def _collect(self, *, may_wait: bool) -> list[StepFate]:
+        if not self._in_hand:
+            return []
+        ended = self._side.wait(None if may_wait else 0)
+        until = time.monotonic() + SETTLE_WITHIN_S
+        while ended and self._side.running and (left_s := until - time.monotonic()) > 0:
+            ended += self._side.wait(left_s)
+        return [self._conclude(attempt, end) for attempt, end in ended]
+
+    def _conclude(self, attempt: Attempt, end: End) -> StepFate:
+        in_hand = self._in_hand.pop(attempt)
+        self._listed.discard(self._run.run_id, in_hand.claimed.index)
+        remaining_s = None if self._deadline is None else self._deadline - time.monotonic()
+        return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+
+    def _settle(self, fates: list[StepFate], *, has_more: bool) -> Claimed:
+        kit, freed = self._kit, len(fates)
+        extra = self._slots.take(kit.settings.parcel_size, timeout_s=0) if has_more else 0
+        places = freed + extra
+        want = 0 if kit.is_draining() else places
+        settled = kit.insist(
+            lambda: kit.ledger.settle_and_claim_next(
+                self._run.run_id, self._parcel, fates, worker=kit.worker_id, want=want
+            )
+        )
+        self._slots.give_back(places - len(settled.next.steps))
+        kit.pass_on(fates, settled)
+        return settled.next
+
+    def _claim_more(self) -> Claimed:
+        """Claim with places that are free beside the steps that run."""
+        kit = self._kit
+        places = 0 if kit.is_draining() else self._slots.take(kit.settings.parcel_size, timeout_s=0)
+        claimed = None
+        if places:
+            claimed = kit.insist(
+                lambda: kit.ledger.claim(
+                    self._run.run_id, self._parcel, worker=kit.worker_id, want=places, with_meta=False
+                )
+            )
+        granted = claimed or Claimed()
+        self._slots.give_back(places - len(granted.steps))
+        return granted

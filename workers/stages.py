@@ -1,0 +1,98 @@
+"""The stages of one claimed step, for every kind of worker: prepare, (run,) decide, and the fate the ledger is told."""
+
+import logging
+from dataclasses import dataclass
+
+from steps.attempt import Attempt, End, RetryLater, Settle, decide, prepare
+from steps.call import StepCall
+from steps.context import StepContext
+from steps.ledger.records import Claimed, ClaimedStep, StepFate
+from steps.outcome import Settlement
+from workers.kit import Kit
+from workers.run_in_hand import RunInHand
+
+logger = logging.getLogger(__name__)
+
+PARKED_S = 2.0
+"""How long a step that this worker does not know is left to others before it is published again."""
+
+MICROSECONDS = 1_000_000
+
+
+@dataclass(slots=True, eq=False)
+class StepInHand:
+    """A claimed step on its way through the stages; ``fate`` is set as soon as it is decided."""
+
+    run: RunInHand
+    claimed: ClaimedStep
+    call: StepCall
+    started_ms: float
+    attempt: Attempt | None = None
+    fate: StepFate | None = None
+
+
+def take_in_hand(kit: Kit, run: RunInHand, claimed: Claimed, step: ClaimedStep) -> StepInHand:
+    """Prepare a claimed step; one that this worker does not know, or whose params don't fit, is decided here."""
+    call = StepCall.decode(step.call)
+    in_hand = StepInHand(run, step, call, claimed.now_ms)
+    definition = kit.registry.find(call.name)
+    if definition is None:
+        logger.warning("this worker does not know step %s, leaving it to others", call.name, extra=facts(in_hand))
+        in_hand.fate = StepFate(step.index, step.fence, "P", str(round(PARKED_S * MICROSECONDS)))
+        return in_hand
+    context = StepContext(
+        run_id=run.run_id,
+        step_id=call.id,
+        context=run.context_for(step.index),
+        results=run.results(claimed.settled_count) if definition.takes_context else {},
+        strategy=run.meta.strategy,
+        fence=step.fence,
+        attempt=step.attempt,
+        effect_key=run.run_id if run.is_body(step.index) else None,
+    )
+    timeout_s = call.timeout_s if claimed.remaining_s is None else min(call.timeout_s, claimed.remaining_s)
+    prepared = prepare(definition, call, context=context, failures=step.failures, timeout_s=timeout_s)
+    if isinstance(prepared, Settle):
+        in_hand.fate = _settled(kit, in_hand, prepared)
+    else:
+        in_hand.attempt = prepared
+    return in_hand
+
+
+def conclude(kit: Kit, in_hand: StepInHand, end: End, *, remaining_s: float | None) -> StepFate:
+    """Decide what the end of an attempt means, and say so to the log where it did not succeed."""
+    attempt = in_hand.attempt
+    assert attempt is not None
+    decision = decide(attempt, end, limits=kit.limits, rng=kit.rng, run_remaining_s=remaining_s)
+    if isinstance(decision, RetryLater):
+        message = "step %s failed, trying again in %.3f s: %s: %s"
+        error = decision.error
+        logger.info(message, in_hand.call.name, decision.delay_s, error.type, error.message, extra=facts(in_hand))
+        delay = str(round(decision.delay_s * MICROSECONDS))
+        in_hand.fate = StepFate(in_hand.claimed.index, in_hand.claimed.fence, "R", delay)
+    else:
+        in_hand.fate = _settled(kit, in_hand, decision)
+    return in_hand.fate
+
+
+def _settled(kit: Kit, in_hand: StepInHand, decision: Settle) -> StepFate:
+    step, attempt, error = in_hand.claimed, in_hand.attempt, decision.error
+    if error is not None:
+        message = "step %s settled %s: %s: %s"
+        logger.warning(message, in_hand.call.name, decision.status, error.type, error.message, extra=facts(in_hand))
+    settlement = Settlement(
+        status=decision.status,
+        value=decision.value,
+        error=error,
+        attempts=step.attempt,
+        queued_ms=round(step.queued_ms, 3),
+        ran_ms=0.0 if attempt is None else round(attempt.ran_ms, 3),
+        worker=kit.worker_id,
+        started_ms=in_hand.started_ms,
+    )
+    return StepFate(step.index, step.fence, "S", decision.status, settlement.encode())
+
+
+def facts(in_hand: StepInHand) -> dict[str, object]:
+    """Return what a log line says of a step: run, step and attempt."""
+    return {"run": in_hand.run.run_id, "step": in_hand.call.id, "attempt": in_hand.claimed.attempt}

@@ -1,0 +1,198 @@
+"""One worker process: a Celery worker for one queue, with the keeper beside it and the pipelines inside it."""
+
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from billiard import current_process
+from celery import Celery, signals
+
+from config.queue_settings import QueueSettings
+from config.settings import Settings
+from producer.publish import Publisher, make_site_app
+from steps.ledger import Ledger
+from steps.registry import load_step_modules
+from steps.step_loop import shared_loop
+from steps.step_threads import shared_threads
+from workers.child_board import ChildBoard
+from workers.child_watch import ChildWatch
+from workers.keeper import Keeper, KeeperCard
+from workers.kit import Kit
+from workers.nudge import Nudge
+from workers.processes import kill
+from workers.serial import SerialPipeline
+from workers.side_parcel import RunningSteps, SidePipeline
+from workers.slots import Slots
+from workers.tasks import register, set_pipeline
+
+logger = logging.getLogger(__name__)
+
+DECLARED_DEAD_EXIT: Final = 75
+"""Exit code of a worker that its site took for dead: its launcher starts it again, under a new id."""
+
+GIVE_UP_EARLY_S: Final = 0.5
+"""So long before its launcher would kill it, a worker that cannot finish gives back what it holds."""
+
+
+class Worker:
+    """A worker for one queue of a site.
+
+    Args:
+        settings: the site's.
+        queue: which queue it serves.
+        redis_url: the ledger's Redis.
+    """
+
+    def __init__(self, *, settings: Settings, queue: QueueSettings, redis_url: str) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._redis_url = redis_url
+        self.id = f"{queue.name}@{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._registry = load_step_modules(settings.step_modules)
+        self._app: Celery = make_site_app(settings, redis_url)
+        register(self._app)
+        self._publisher = Publisher(self._app)
+        self._ledger = Ledger(settings, url=redis_url)
+        self._running = RunningSteps()
+        self._nudge = Nudge()
+        self._is_draining = threading.Event()
+        self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
+        self._children = self._watch_children(self._board)
+        self._keeper = self._make_keeper()
+
+    def run(self) -> int:
+        """Work until told to stop; returns the exit code."""
+        self._keeper.join()
+        self._connect_signals()
+        if self._board is None:
+            self._work_on_threads()
+        worker = self._app.Worker(
+            hostname=f"{self.id.replace('@', '-')}@{socket.gethostname()}",
+            queues=[self._queue.name],
+            pool=self._queue.pool,
+            concurrency=self._queue.concurrency,
+            prefetch_multiplier=self._queue.prefetch,
+            optimization="fair",
+            loglevel=self._settings.log_level,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        worker.start()
+        self._keeper.leave()
+        return int(worker.exitcode or 0)
+
+    # set-up -------------------------------------------------------------------------------------------------------
+
+    def _watch_children(self, board: ChildBoard | None) -> ChildWatch | None:
+        if board is None:
+            return None
+        return ChildWatch(board=board, ledger=self._ledger, publisher=self._publisher, worker_id=self.id)
+
+    def _make_keeper(self) -> Keeper:
+        info = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "pool": self._queue.pool,
+            "slots": self._queue.concurrency,
+            "started_ms": round(time.time() * 1000),
+        }
+        return Keeper(
+            ledger=self._ledger,
+            publisher=self._publisher,
+            settings=self._settings,
+            card=KeeperCard(
+                worker_id=self.id,
+                queue=self._queue.name,
+                info=json.dumps(info),
+                known={definition.name: definition.facts().to_json() for definition in self._registry},
+            ),
+            stop_step=self._running.stop if self._children is None else self._children.stop,
+            declared_dead=self._end_as_dead,
+            nudge=self._nudge,
+            children=self._children,
+            after_tick=self._drain_if_haunted,
+        )
+
+    def _kit(self, ledger: Ledger, publisher: Publisher, is_draining: Callable[[], bool]) -> Kit:
+        return Kit(
+            settings=self._settings,
+            ledger=ledger,
+            publisher=publisher,
+            worker_id=self.id,
+            is_draining=is_draining,
+            nudge=self._nudge,
+            registry=self._registry,
+        )
+
+    def _work_on_threads(self) -> None:
+        kit = self._kit(self._ledger, self._publisher, self._is_draining.is_set)
+        pipeline = SidePipeline(kit=kit, slots=Slots(self._queue.concurrency), running=self._running)
+        set_pipeline(pipeline.run)
+
+    def _begin_child(self, **_: Any) -> None:
+        """In a new child: nothing inherited that speaks to Redis is used again."""
+        board = self._board
+        if board is None:
+            return
+        ledger = Ledger(self._settings, url=self._redis_url)
+        kit = self._kit(ledger, Publisher(self._app), lambda: board.is_draining)
+        slot = board.free_slot(getattr(current_process(), "index", 0))
+        set_pipeline(SerialPipeline(kit=kit, board=board, slot=slot).run)
+
+    def _connect_signals(self) -> None:
+        # Kept strongly: Celery holds receivers weakly by default, and these are bound methods.
+        signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.worker_ready.connect(self._begin, weak=False)
+        signals.worker_shutting_down.connect(self._drain, weak=False)
+
+    # life ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, **_: Any) -> None:
+        self._keeper.start()
+        logger.info("worker %s is ready: %s", self.id, self._queue.pool)
+
+    def _drain(self, **_: Any) -> None:
+        self._is_draining.set()
+        if self._board is not None:
+            self._board.drain()
+        patience_s = max(0.0, self._settings.shutdown_s - GIVE_UP_EARLY_S)
+        timer = threading.Timer(patience_s, self._give_up)
+        timer.daemon = True
+        timer.start()
+
+    def _drain_if_haunted(self) -> None:
+        """Stop for a new start when too many threads run code whose steps have settled."""
+        zombies = len(shared_threads().zombies) + len(shared_loop().zombies)
+        if zombies >= self._settings.zombie_limit and not self._is_draining.is_set():
+            logger.warning("%d zombies: this worker drains and is to be started again", zombies)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _give_up(self) -> None:
+        """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
+        logger.warning("stopping with steps still running, they are given back")
+        for hold in self._board.holds() if self._board is not None else ():
+            kill(hold.pid)
+        self._keeper.leave()
+        self._exit(0)
+
+    def _end_as_dead(self) -> None:
+        logger.error("worker %s was taken for dead, its steps run elsewhere: ending", self.id)
+        for hold in self._board.holds() if self._board is not None else ():
+            kill(hold.pid)
+        self._exit(DECLARED_DEAD_EXIT)
+
+    @staticmethod
+    def _exit(code: int) -> None:
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(code)
