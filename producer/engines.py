@@ -122,11 +122,12 @@ class SequentialExecutionEngine:
 
 
 def _execute(steps: Iterable[StepSpec], context: Values | None, options: Values | None, settings: Settings) -> Result:
-    plan = _plan(steps, context, options, settings)
+    plan = plan_here(steps, context, options, settings)
     return run_plan(plan, find=_registry.get, settings=settings)
 
 
-def _plan(steps: Iterable[StepSpec], context: Values | None, options: Values | None, settings: Settings) -> Plan:
+def plan_here(steps: Iterable[StepSpec], context: Values | None, options: Values | None, settings: Settings) -> Plan:
+    """Return the plan of steps whose code is in this process; takes and raises what `execute_steps` does."""
     return make_plan(
         read_batch({**(options or {}), "steps": steps, "context": context}, settings=settings),
         find_facts=lambda name: None,

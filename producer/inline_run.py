@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 from producer.planned import Plan, PlannedStep
 from producer.result import Result
+from producer.run_meta import OUTCOMES_KEY
 from steps.attempt import Attempt, Settle, prepare
 from steps.context import StepContext, StepResults
 from steps.definition import StepDefinition
@@ -132,7 +133,7 @@ class InlineRun:
         context = StepContext(
             run_id=self.run_id,
             step_id=planned.call.id,
-            context=self.plan.context,
+            context=self._context_for(planned),
             results=self._results,
             strategy=self.plan.strategy,
             fence=_fences.next(),
@@ -146,6 +147,13 @@ class InlineRun:
             failures=step.failures,
             timeout_s=deadline - now,
         )
+
+    def _context_for(self, planned: PlannedStep) -> dict[str, Any]:
+        """Return the context of a step; the completion body's holds the outcomes too."""
+        if planned is not self.plan.then:
+            return self.plan.context
+        outcomes = [self.outcome(step).as_dict() for step in self.plan.steps]
+        return {OUTCOMES_KEY: outcomes, **self.plan.context}
 
     def settle(self, step: StepProgress, settle: Settle) -> None:
         """Note the one outcome of a step."""

@@ -5,25 +5,22 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any, Final, Unpack
 
 from config.rules import load_rules
 from config.settings import Settings, load_settings
 from producer.batch import Batch, BatchOptions, parse_batch
 from producer.batch_calls import StepSpec
+from producer.connections import Connections
 from producer.embedded import find_site
-from producer.inbox import Inbox
 from producer.open_run import new_run_id, to_open
 from producer.plan import Plan, make_plan
-from producer.publish import Publisher, make_site_app
 from producer.result import Result
 from producer.run import Run
 from producer.run_meta import RunMeta
 from steps.classifier import StepClassifier
 from steps.definition import StepFacts
 from steps.errors import BrokerUnavailable, SubmitUnknown
-from steps.ledger import Ledger
 from steps.ledger.connection import NoAnswer
 from steps.registry import StepRegistry, nearest_names
 
@@ -34,45 +31,6 @@ NO_SITE: Final = (
     "STEPLINE_REDIS_URL is not set and no site is up in {folder}: start one with `stepline up`, "
     "or name its Redis in STEPLINE_REDIS_URL"
 )
-
-
-class Connections:
-    """What one process holds of a site: ledger, publisher and inbox, each made when it is first needed.
-
-    Args:
-        settings: the site's.
-        redis_url: its Redis.
-    """
-
-    def __init__(self, settings: Settings, redis_url: str) -> None:
-        self._settings = settings
-        self._redis_url = redis_url
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """The ledger, over a pool of connections."""
-        return Ledger(self._settings, url=self._redis_url)
-
-    @cached_property
-    def publisher(self) -> Publisher:
-        """What sends parcels."""
-        return Publisher(make_site_app(self._settings, self._redis_url))
-
-    @cached_property
-    def inbox(self) -> Inbox:
-        """Where completion notices arrive."""
-        return Inbox(
-            ledger=self.ledger,
-            settings=self._settings,
-            url=self._redis_url,
-            take_marks=self.publisher.take_marks,
-        )
-
-    def close(self) -> None:
-        """Let go of what was made."""
-        for name in ("inbox", "publisher", "ledger"):
-            if (made := self.__dict__.pop(name, None)) is not None:
-                made.close()
 
 
 class Producer:
@@ -114,6 +72,7 @@ class Producer:
             InvalidBatch: with all that is wrong; nothing was written.
             QueueFull: no room; nothing was written.
             BrokerUnavailable: Redis cannot be reached; nothing was written.
+            UnfitRedis: Redis cannot carry a ledger; nothing was written.
             SubmitUnknown: Redis went away during the call; the run may have been accepted.
         """
         return self.submit_batch(parse_batch(steps, settings=self.settings, **options))

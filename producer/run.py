@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from producer.connections import Connections
 from producer.inbox import Notice
 from producer.result import Result, result_of
 from producer.run_meta import RunMeta
@@ -14,9 +15,6 @@ from steps.context import running_step
 from steps.errors import GatherInsideStep, GatherTimeout
 from steps.ledger.ledger import SLICE
 from steps.outcome import Outcome, Settlement
-
-if TYPE_CHECKING:
-    from producer.producer import Connections
 
 FOLLOW_EVERY_S: Final = 1.0
 """How long `outcomes` waits for an event before it looks for itself."""
@@ -38,7 +36,7 @@ class Run:
         total_steps: how many outcomes it will have.
     """
 
-    def __init__(self, run_id: str, meta: RunMeta, connections: "Connections") -> None:
+    def __init__(self, run_id: str, meta: RunMeta, connections: Connections) -> None:
         self.id = run_id
         self.total_steps = len(meta.steps)
         self._meta = meta

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from config.errors import SettingsError
 from producer.sessions import is_alive
 from producer.site_errors import SiteBusy
 
@@ -58,9 +59,9 @@ class Ownership:
 
         Raises:
             SiteBusy: Another site has it.
+            SettingsError: It cannot be written to.
         """
-        data_dir.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = _open_lock(data_dir)
         try:
             _lock(descriptor, data_dir)
         except BaseException:
@@ -85,6 +86,16 @@ class Ownership:
         """Give the folder up."""
         self.withdraw()
         os.close(self.descriptor)
+
+
+def _open_lock(data_dir: Path) -> int:
+    try:
+        data_dir.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        return os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"STEPLINE_DATA_DIR: {data_dir} cannot be used ({error.strerror}); name a folder that you may write to"
+        ) from error
 
 
 def _lock(descriptor: int, data_dir: Path) -> None:

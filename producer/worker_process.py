@@ -14,10 +14,9 @@ PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 """Folder that holds our packages: site-packages, or a checkout."""
 
 
-def worker_arguments(queue: str, name: str | None = None) -> list[str]:
+def worker_arguments(queue: str) -> list[str]:
     """Return a worker's command line; ``-P`` keeps its working folder off the front of the import path."""
-    named: list[str] = []  # TEMP
-    return [sys.executable, "-P", "-m", "workers", "--queue", queue, *named]
+    return [sys.executable, "-P", "-m", "workers", "--queue", queue]
 
 
 def worker_environment(base: Mapping[str, str], redis_url: str) -> dict[str, str]:
@@ -41,7 +40,7 @@ def worker_command(
         log_dir.mkdir(parents=True, exist_ok=True)
         log = log_dir / f"{name}.log"
         log.unlink(missing_ok=True)
-    return Command(arguments=worker_arguments(queue, name), environment=environment, cwd=cwd, log=log)
+    return Command(arguments=worker_arguments(queue), environment=environment, cwd=cwd, log=log)
 
 
 def _is_installed() -> bool:

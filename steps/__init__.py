@@ -25,6 +25,7 @@ from steps.errors import (
     SteplineError,
     StepTimeout,
     SubmitUnknown,
+    UnfitRedis,
     UnknownStep,
 )
 from steps.outcome import Outcome, OutcomeError
@@ -56,6 +57,7 @@ __all__ = [
     "StepTimeout",
     "SteplineError",
     "SubmitUnknown",
+    "UnfitRedis",
     "UnknownStep",
     "load_step_modules",
     "step",

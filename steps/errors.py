@@ -6,6 +6,7 @@ SteplineError                        (config.errors)
 |-- DuplicateStep                    two steps were defined under one name
 |-- QueueFull                        no room, nothing was written
 |-- BrokerUnavailable                no broker was reached in time
+|-- UnfitRedis                       a Redis that can't carry a ledger: Cluster, too old, evicting
 |-- SubmitUnknown                    the broker went away during submit: it may have been accepted
 |-- KeyConflict                      the idempotency key belongs to another plan
 |-- GatherTimeout                    not settled in time, the run goes on
@@ -38,6 +39,7 @@ __all__ = [
     "StepTimeout",
     "SteplineError",
     "SubmitUnknown",
+    "UnfitRedis",
     "UnknownStep",
 ]
 
@@ -129,6 +131,10 @@ class QueueFull(SteplineError):
 
 class BrokerUnavailable(SteplineError):
     """No broker was reached within the configured time-outs, or it refused us; the message says why."""
+
+
+class UnfitRedis(SteplineError):
+    """This Redis answers and cannot carry a ledger; the message says why and what to change."""
 
 
 class SubmitUnknown(SteplineError):

@@ -62,15 +62,17 @@ class SideBySide:
         """
         attempt.begin(monotonic())
         self._running[attempt] = True
+        self._owed += 1
         try:
             if attempt.definition.is_coroutine:
                 self._loop.submit(self._run_coroutine, attempt)
             else:
                 self._threads.submit(self._run_blocking, attempt)
         except RuntimeError:
-            del self._running[attempt]
-            raise
-        self._owed += 1
+            if self._running.pop(attempt, None):
+                self._owed -= 1
+                raise
+            self._zombies_like(attempt).discard(attempt)  # stopped in this very moment: its end is on its way
         heappush(self._deadlines, (attempt.deadline, next(self._order), attempt))
 
     def wait(self, timeout_s: float | None = None) -> list[tuple[Attempt, End]]:

@@ -72,10 +72,11 @@ class StepLoop:
         _here.is_step_loop = True
         try:
             loop.run_forever()
-            for task in self._tasks.values():
+            left = list(self._tasks.values())
+            for task in left:
                 task.cancel()
-            if self._tasks:
-                loop.run_until_complete(asyncio.wait(self._tasks.values(), timeout=CLOSE_S))
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=CLOSE_S))
         finally:
             loop.close()
 

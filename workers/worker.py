@@ -30,6 +30,7 @@ from workers.nudge import Nudge
 from workers.processes import kill
 from workers.serial import SerialPipeline
 from workers.side_parcel import RunningSteps, SidePipeline
+from workers.slot_gate import gate_by_slots
 from workers.slots import Slots
 from workers.tasks import register, set_pipeline
 
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 DECLARED_DEAD_EXIT: Final = 75
 """Exit code of a worker that its site took for dead: its launcher starts it again, under a new id."""
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a busy step may keep the interpreter from the others of its worker; Python's own 5 ms add up."""
 
 GIVE_UP_EARLY_S: Final = 0.5
 """So long before its launcher would kill it, a worker that cannot finish gives back what it holds."""
@@ -70,6 +74,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until told to stop; returns the exit code."""
+        self._ledger.check_server()
         self._keeper.join()
         self._connect_signals()
         if self._board is None:
@@ -136,8 +141,10 @@ class Worker:
 
     def _work_on_threads(self) -> None:
         kit = self._kit(self._ledger, self._publisher, self._is_draining.is_set)
-        pipeline = SidePipeline(kit=kit, slots=Slots(self._queue.concurrency), running=self._running)
-        set_pipeline(pipeline.run)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        slots = Slots(self._queue.concurrency)
+        gate_by_slots(self._app, slots)
+        set_pipeline(SidePipeline(kit=kit, slots=slots, running=self._running).run)
 
     def _begin_child(self, **_: Any) -> None:
         """In a new child: nothing inherited that speaks to Redis is used again."""

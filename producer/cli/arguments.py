@@ -72,7 +72,6 @@ def _add_worker(commands: "argparse._SubParsersAction[_Parser]") -> None:
     text = "run one worker in the foreground, for the site that is up or the Redis of STEPLINE_REDIS_URL"
     worker = commands.add_parser("worker", help=text, description=text)
     worker.add_argument("--queue", required=True, metavar="QUEUE", help="the queue it works on")
-    worker.add_argument("--name", metavar="NAME", help="what outcomes and logs call it")
 
 
 def _add_run(commands: "argparse._SubParsersAction[_Parser]") -> None:

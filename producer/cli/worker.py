@@ -19,7 +19,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.queue not in queues:
         raise UsageError(f"no queue is named {options.queue!r}; the queues are {', '.join(queues)}")
     environment = worker_environment(os.environ, _url_of(settings))
-    arguments = worker_arguments(options.queue, options.name)
+    arguments = worker_arguments(options.queue)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(arguments[0], arguments, environment)

@@ -1,6 +1,6 @@
 """The one place where Python speaks to Redis: scripts by digest, time-outs on every call, our own errors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -91,6 +91,12 @@ class Scripts:
             return after
         entries = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
         return str(entries[-1][0].decode())
+
+    def server_facts(self) -> Mapping[str, Any]:
+        """Return what the server says of itself: version, mode, eviction policy and the rest of INFO."""
+        with in_our_words(self._url):
+            facts: Mapping[str, Any] = self._client.info()
+            return facts
 
     def ping(self) -> None:
         """Raise `BrokerUnavailable` unless Redis answers."""

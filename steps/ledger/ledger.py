@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from steps.errors import QueueFull, RunUnknown
+from steps.errors import QueueFull, RunUnknown, UnfitRedis
 from steps.ledger import replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
 from steps.ledger.keys import inbox_key, key_root
@@ -39,6 +39,9 @@ INBOX_CAP: Final = 2_000
 
 ALIVE_S: Final = 60
 """How long a silent inbox counts as read."""
+
+OLDEST_SERVER: Final = (6, 2)
+"""The oldest Redis or Valkey whose commands the scripts may use."""
 
 CANCEL_GRACE_S: Final = 5.0
 """How long running steps of a cancelled run have to stop."""
@@ -211,6 +214,22 @@ class Ledger:
     def known_steps(self) -> dict[str, bytes]:
         """Return the facts of the steps that workers listed in the last day, JSON by name."""
         return {name.decode(): facts for name, facts in self._scripts.hash_of(f"{self._root}known").items()}
+
+    def check_server(self) -> None:
+        """Refuse a Redis on which promises could not be kept.
+
+        Raises:
+            UnfitRedis: it is a Cluster, older than 6.2, or may evict keys.
+        """
+        facts = self._scripts.server_facts()
+        version = str(facts.get("valkey_version") or facts.get("redis_version", "0.0"))
+        if facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster":
+            raise UnfitRedis("this Redis is a Cluster: scripts reach several runs and lanes; name a single Redis")
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+            raise UnfitRedis(f"this Redis is version {version}: 6.2 or newer is needed")
+        policy = str(facts.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            raise UnfitRedis(f"this Redis may evict keys (maxmemory-policy {policy}): set it to noeviction")
 
     def ping(self) -> None:
         """Raise `BrokerUnavailable` unless Redis answers."""

@@ -16,6 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from config.errors import SettingsError
 from config.settings import load_settings
 from producer.child import Restart
 from producer.embedded import EmbeddedRedis, find_site
@@ -181,6 +182,12 @@ def test_a_fork_of_the_starter_leaves_the_server_alone(embedded: EmbeddedRedis) 
     embedded.stop()
     embedded._owner_pid = owner
     assert _client(embedded).ping()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"STEPLINE_DATA_DIR: .*Not a directory"):
+        EmbeddedRedis(tmp_path / "file" / "data").start()
 
 
 def test_a_server_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:

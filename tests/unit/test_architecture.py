@@ -65,6 +65,7 @@ STEPS_PUBLIC = [
     "StepTimeout",
     "SteplineError",
     "SubmitUnknown",
+    "UnfitRedis",
     "UnknownStep",
     "load_step_modules",
     "step",

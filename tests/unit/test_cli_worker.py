@@ -31,9 +31,9 @@ def test_it_becomes_a_worker_of_the_redis_that_is_named(
 ) -> None:
     monkeypatch.setenv("STEPLINE_REDIS_URL", "redis://somewhere:6379/0")
     with pytest.raises(SystemExit):
-        main(["worker", "--queue", "parallel", "--name", "extra"])
+        main(["worker", "--queue", "parallel"])
     ((arguments, environment),) = replaced
-    assert arguments == [sys.executable, "-P", "-m", "workers", "--queue", "parallel", "--name", "extra"]
+    assert arguments == [sys.executable, "-P", "-m", "workers", "--queue", "parallel"]
     assert environment["STEPLINE_REDIS_URL"] == "redis://somewhere:6379/0"
 
 

@@ -1,0 +1,1 @@
+"""The view switch: what a backend asks for when its user opens another view, on real data."""
