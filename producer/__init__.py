@@ -1,16 +1,19 @@
 """The way in and out: batches become runs, runs become results; with a broker, or in this process."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import config
 
 if not hasattr(config, "refuse_foreign"):
     raise ImportError(f"{config!r} shadows Stepline's {Path(__file__).parents[1] / 'config'}: rename it")
 
-from producer.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps
-from producer.producer import Producer
-from producer.result import Result
-from producer.run import Run
+if TYPE_CHECKING:
+    from producer.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps
+    from producer.producer import Producer
+    from producer.result import Result
+    from producer.run import Run
 
 __all__ = [
     "ParallelExecutionEngine",
@@ -20,3 +23,19 @@ __all__ = [
     "SequentialExecutionEngine",
     "execute_steps",
 ]
+
+# Each name is imported when it is first asked for: a worker needs the publishing alone, `stepline explain` no broker.
+_HOMES: Final = {
+    "ParallelExecutionEngine": "producer.engines",
+    "Producer": "producer.producer",
+    "Result": "producer.result",
+    "Run": "producer.run",
+    "SequentialExecutionEngine": "producer.engines",
+    "execute_steps": "producer.engines",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'producer' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

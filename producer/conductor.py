@@ -53,10 +53,10 @@ class Conductor:
     def abandon(self, reason: str) -> None:
         """Stop what runs; a critical step is lost, as what it did is not known, and others may run again."""
         self._side.stop_all(reason)
-        for _, step in self._under_way.values():
+        left, self._under_way = self._under_way, {}
+        for group, step in left.values():
             if step.planned.critical:
-                self._run.settle(step, Settle("lost", error=OutcomeError("ExecutionBroke", reason)))
-        self._under_way.clear()
+                self._settle(group, step, Settle("lost", error=OutcomeError("ExecutionBroke", reason)))
 
     def _start(self, group: Group, now: float, deadline: float) -> None:
         while group.waiting and group.has_room(self._side.is_zombie):
@@ -73,6 +73,8 @@ class Conductor:
             group.last = attempt
 
     def _conclude(self, attempt: Attempt, end: End, deadline: float) -> None:
+        if attempt not in self._under_way:  # given up when an earlier part of the execution broke
+            return
         group, step = self._under_way.pop(attempt)
         group.running -= 1
         step.ran_ms = attempt.ran_ms

@@ -1,7 +1,7 @@
 """Runs a whole plan in this process, with no broker, and falls back to one step after the other."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Final
@@ -11,17 +11,17 @@ from config.settings import Settings
 from producer.admission import admitted
 from producer.conductor import Conductor
 from producer.inline_run import Group, InlineRun
-from producer.planned import Plan
+from producer.planned import Plan, PlannedStep
 from producer.result import Result
 from steps.attempt import Settle, ValueLimits
 from steps.definition import StepDefinition
 from steps.failure import error_of
+from steps.outcome import Outcome
 from steps.side_by_side import SideBySide
 from steps.step_loop import StepLoop, is_on_step_loop
 from steps.step_threads import StepThreads, shared_threads
 
 logger: Final = logging.getLogger(__name__)
-
 
 FALLBACK_IDLE_S: Final = 1.0
 """How long the thread of a fallback waits for the next step, in seconds: there may be no other to be had."""
@@ -58,14 +58,11 @@ def run_plan(
     with admitted(settings.inline_executions), _side_for_here(make_side) as side:
         run = InlineRun(plan, find, run_id or f"inline-{uuid4().hex}")
         run.fallback = fallback
-        try:
-            for groups in _phases(run):
-                _conduct(Conductor(run, side, limits), groups, run.deadline)
-        except RuntimeError as error:
-            _fall_back(run, error, limits)
+        _conduct(run, _phases(run), plan.steps, run.deadline, side, limits)
         result = run.result()
         if plan.then is not None:
-            _run_body(run, side, limits)
+            _conduct(run, [[run.group([plan.then])]], [plan.then], inf, side, limits)
+            _report(run, run.outcome(plan.then))
         return result
 
 
@@ -81,7 +78,26 @@ def _phases(run: InlineRun) -> Iterator[list[Group]]:
     yield [run.group(others, limit=plan.max_concurrency)]
 
 
-def _conduct(conductor: Conductor, groups: list[Group], deadline: float) -> None:
+def _conduct(
+    run: InlineRun,
+    phases: Iterable[list[Group]],
+    steps: Sequence[PlannedStep],
+    deadline: float,
+    side: SideBySide,
+    limits: ValueLimits,
+) -> None:
+    """Run the phases, or where that breaks what is left of the steps, until all of them have settled."""
+    try:
+        for groups in phases:
+            _conduct_phase(Conductor(run, side, limits), groups, deadline)
+    except RuntimeError as error:
+        broken = f"the steps left ran one after the other, as side by side broke: {error}"
+        run.fallback = broken if run.fallback is None else f"{run.fallback}; {broken}"
+        logger.warning("run %s: %s", run.run_id, broken)
+        _conduct_rest(run, steps, deadline, limits)
+
+
+def _conduct_phase(conductor: Conductor, groups: list[Group], deadline: float) -> None:
     """Run the groups; whatever ends this, a time-out of the calling step included, leaves nothing running."""
     try:
         conductor.conduct(groups, deadline)
@@ -90,32 +106,21 @@ def _conduct(conductor: Conductor, groups: list[Group], deadline: float) -> None
         raise
 
 
-def _fall_back(run: InlineRun, broken: RuntimeError, limits: ValueLimits) -> None:
-    run.fallback = f"the steps left ran one after the other, as side by side broke: {broken}"
-    logger.warning("run %s: %s", run.run_id, run.fallback)
+def _conduct_rest(run: InlineRun, steps: Sequence[PlannedStep], deadline: float, limits: ValueLimits) -> None:
     loop = StepLoop()
+    side = SideBySide(StepThreads(idle_s=FALLBACK_IDLE_S), loop)
     try:
-        side = SideBySide(StepThreads(idle_s=FALLBACK_IDLE_S), loop)
-        _conduct(Conductor(run, side, limits), [run.group(run.plan.steps)], run.deadline)
+        _conduct_phase(Conductor(run, side, limits), [run.group(steps)], deadline)
     except RuntimeError as error:
-        run.settle_rest(Settle("cancelled", error=error_of(error)))
+        run.settle_rest(steps, Settle("cancelled", error=error_of(error)))
     finally:
         loop.close()
 
 
-def _run_body(run: InlineRun, side: SideBySide, limits: ValueLimits) -> None:
-    """Run the completion body, whose outcome is not part of the result."""
-    body = run.plan.then
-    if body is None:
-        return
-    try:
-        _conduct(Conductor(run, side, limits), [run.group([body])], inf)
-    except RuntimeError as error:
-        logger.warning("run %s: its completion body was not run: %s", run.run_id, error)
-        return
-    outcome = run.outcome(body)
-    if not outcome.ok:
-        logger.warning("run %s: its completion body %s: %s", run.run_id, outcome.status, outcome.error)
+def _report(run: InlineRun, body: Outcome) -> None:
+    """Log a completion body that did not succeed: its outcome is not part of the result."""
+    if not body.ok:
+        logger.warning("run %s: its completion body %s: %s", run.run_id, body.status, body.error)
 
 
 @contextmanager

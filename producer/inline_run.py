@@ -190,9 +190,9 @@ class InlineRun:
         group.waiting.clear()
         group.delayed.clear()
 
-    def settle_rest(self, settle: Settle) -> None:
-        """Settle all steps that have not settled."""
-        for step in self.group(self.plan.steps).waiting:
+    def settle_rest(self, steps: Iterable[PlannedStep], settle: Settle) -> None:
+        """Settle those of the steps that have not settled."""
+        for step in self.group(steps).waiting:
             self.settle(step, settle)
 
     def outcome(self, planned: PlannedStep) -> Outcome:

@@ -18,6 +18,7 @@ from celery import Celery, signals
 from config.queue_settings import QueueSettings
 from config.settings import Settings
 from producer.publish import Publisher, make_site_app
+from steps.errors import BrokerUnavailable
 from steps.ledger import Ledger
 from steps.registry import load_step_modules
 from steps.step_loop import shared_loop
@@ -75,7 +76,6 @@ class Worker:
     def run(self) -> int:
         """Work until told to stop; returns the exit code."""
         self._ledger.check_server()
-        self._keeper.join()
         self._connect_signals()
         if self._board is None:
             self._work_on_threads()
@@ -165,6 +165,12 @@ class Worker:
     # life ---------------------------------------------------------------------------------------------------------
 
     def _begin(self, **_: Any) -> None:
+        """Enter the site once children and consumer are there, and before the first message is taken."""
+        try:
+            self._keeper.join()
+        except BrokerUnavailable as error:  # Celery would swallow it, and every claim be refused
+            logger.error("cannot enter the site: %s", error)
+            self._exit(DECLARED_DEAD_EXIT)
         self._keeper.start()
         logger.info("worker %s is ready: %s", self.id, self._queue.pool)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -32,6 +33,12 @@ def connect(settings: Settings, url: str) -> "redis.Redis":
     )
 
 
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 class NoAnswer(BrokerUnavailable):
     """A command was sent and its answer did not come: it may have been carried out."""
 
@@ -48,7 +55,7 @@ def in_our_words(url: str) -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         kind = NoAnswer if _was_sent(error) else BrokerUnavailable
-        raise kind(f"Redis at {url} does not answer: {error}") from error
+        raise kind(f"Redis at {without_password(url)} does not answer: {error}") from error
 
 
 class Scripts:

@@ -157,8 +157,10 @@ class Ledger:
         states: dict[str, str] = {}
         marks = replies.marks_of(published)
         for at in range(0, len(run_ids), SLICE):
-            part = run_ids[at : at + SLICE]
-            states.update(zip(part, map(bytes.decode, self._run("watch", inbox, marks, *part)[1:]), strict=True))
+            part: Sequence[str] = run_ids[at : at + SLICE]
+            while part:  # again those that had more to end than one call may touch
+                states.update(zip(part, map(bytes.decode, self._run("watch", inbox, marks, *part)[1:]), strict=True))
+                part = [run_id for run_id in part if states[run_id] == "sweeping"]
         return states
 
     def read(self, run_id: str, *, first: int = 0, count: int = SLICE) -> RunRecord:

@@ -26,6 +26,7 @@ EXAMPLES = [
     errors.RunUnknown("run-1"),
     errors.RunLost("run-1"),
     errors.StepTimeout(30.0),
+    errors.UnfitRedis("this Redis is a Cluster"),
 ]
 
 

@@ -101,7 +101,7 @@ def test_a_function_written_twice_under_one_name_is_refused() -> None:
 
     with pytest.raises(DuplicateStep):
 
-        @step  # type: ignore[no-redef]
+        @step
         def Same() -> None: ...
 
 
@@ -184,7 +184,10 @@ def test_installed_packages_bring_their_steps(own: StepRegistry, monkeypatch: py
 
 
 def test_an_entry_point_that_breaks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = EntryPoint("bad", lambda: {}["nothing"])
+    def load() -> None:
+        raise KeyError("nothing")
+
+    entry = EntryPoint("bad", load)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
     with pytest.raises(SettingsError, match=r"entry point 'bad' .*KeyError"):
         load_step_modules([])

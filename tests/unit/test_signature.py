@@ -129,7 +129,8 @@ def test_untyped_parameters_take_anything() -> None:
 def test_an_attempt_gets_lists_of_its_own() -> None:
     def Loose(value: Any, more: dict[str, Any]) -> None: ...
 
-    params, context = {"value": [{"a": []}]}, {"more": {"b": []}}
+    params: dict[str, Any] = {"value": [{"a": []}]}
+    context: dict[str, Any] = {"more": {"b": []}}
     arguments = bound(Loose, params, context)
     arguments["value"][0]["a"].append(1)
     arguments["more"]["b"].append(1)

@@ -63,8 +63,7 @@ end
 
 -- Returns the steps granted and whether the caller, when it has room, should ask again.
 local function grant(R, k, worker, want)
-  local turn = tostring(k) == get(R, 'np') and 'body' or 'open'
-  if want <= 0 or get(R, 'state') ~= turn or get(R, 'stop') ~= '' or get(R, 'x' .. k) == '' then return {}, false end
+  if want <= 0 or not is_turn(R, k) or get(R, 'stop') ~= '' or get(R, 'x' .. k) == '' then return {}, false end
   if call('EXISTS', WORKER .. worker) == 0 then return {}, false end
   local taken
   if parcel_of(R, k).lane ~= '' then taken = take_critical(R, k) else taken = take_parallel(R, k, want) end

@@ -112,8 +112,13 @@ local function gate_is_open(R)
   return get(R, 'order') ~= 'c' or count_of(R, 'crit_left') == 0 or get(R, 'state') == 'body'
 end
 
+-- The completion body's parcel is for after all the others, and no other one is then.
+local function is_turn(R, k)
+  return get(R, 'state') == (tostring(k) == get(R, 'np') and 'body' or 'open')
+end
+
 local function claimable(R, k)
-  if get(R, 'stop') ~= '' then return 0 end
+  if get(R, 'stop') ~= '' or not is_turn(R, k) then return 0 end
   local _, loose = string.gsub(get(R, 'l' .. k), ',', '')
   return parcel_of(R, k).last - cursor_of(R, k) + 1 + loose
 end
@@ -140,6 +145,7 @@ local function close(R)
   call('EXPIRE', EVENTS .. R.id, RESULT_TTL_S)
 end
 
+-- A critical body enters its lane when the run's last step has vacated its own.
 local function start_body(R)
   local k = get(R, 'np')
   local lane = parcel_of(R, k).lane
@@ -147,7 +153,7 @@ local function start_body(R)
   put(R, 'stop', '')
   if lane == '' then
     publish_parallel(R, k)
-  else
+  elseif get(R, 'hold') == '' then
     put(R, 'seg', k)
     put(R, 'segs', tostring(k + 1))
     put(R, 'offered', '')
@@ -193,7 +199,8 @@ local function fix(R, i, s, state, status, payload)
   R.fixed[queue] = (R.fixed[queue] or 0) + 1
   if critical then
     put(R, 'crit_left', tostring(count_of(R, 'crit_left') - 1))
-    if status ~= 'succeeded' and get(R, 'strat') == 'b' and get(R, 'skip') == '' and count_of(R, 'crit_left') > 0 then
+    local skips = status ~= 'succeeded' and get(R, 'strat') == 'b' and get(R, 'skip') == '' and get(R, 'stop') == ''
+    if skips and count_of(R, 'crit_left') > 0 then
       put(R, 'skip', (i + 1) .. '|' .. i)
     end
   end
@@ -204,9 +211,12 @@ local function ask_to_stop(R, i, s)
   call('LTRIM', STOPS .. s.worker, -10000, -1)
 end
 
--- Settle what has not started, up to `budget` steps from `from`: returns where it got to and what is left of the budget.
-local function end_unstarted(R, from, last, budget, on_running, verdict)
+local budget = SLICE -- what all the sweeps of one call may touch
+
+-- Settle what has not started, from step `from` as far as the budget goes; returns where to go on.
+local function end_unstarted(R, from, last, on_running, verdict)
   local till = math.min(last, from + budget - 1)
+  budget = budget - (till - from + 1)
   local fields = {}
   for i = from, till do fields[#fields + 1] = 's' .. i end
   if #fields > 0 then load(R, fields) end
@@ -222,12 +232,12 @@ local function end_unstarted(R, from, last, budget, on_running, verdict)
   return till + 1
 end
 
-local function sweep_stop(R, budget)
+local function sweep_stop(R)
   local status, kind, message = string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$')
   local final, last = get(R, 'final') == '1', tonumber(R.have.n) - 1
   local from = count_of(R, 'swept')
   if from > last then return end
-  local till = end_unstarted(R, from, last, budget, function(i, s)
+  local till = end_unstarted(R, from, last, function(i, s)
     if not final then return ask_to_stop(R, i, s) end
     if not is_critical(R, i) then put(R, 'running', tostring(count_of(R, 'running') - 1)) end
     fix(R, i, s, 'settled', status, settlement(status, s.attempts, kind, message))
@@ -236,13 +246,13 @@ local function sweep_stop(R, budget)
   return till <= last
 end
 
-local function sweep_skip(R, budget)
+local function sweep_skip(R)
   local from, failed = string.match(get(R, 'skip'), '^(%d+)|(%d+)$')
   local last = tonumber(R.have.ncrit) - 1
   local message = 'critical step ' .. failed .. ' before it did not succeed'
   local name = string.match(get(R, 'd' .. failed), '"id":"([^"]*)"')
   if name then message = 'critical step ' .. name .. ' before it did not succeed' end
-  local till = end_unstarted(R, tonumber(from), last, budget, function() end,
+  local till = end_unstarted(R, tonumber(from), last, function() end,
     function() return 'skipped', 'Skipped', message end)
   put(R, 'skip', till > last and '' or (till .. '|' .. failed))
   return till <= last
@@ -252,7 +262,7 @@ end
 local function follow(R)
   local more = false
   if get(R, 'state') == 'open' then
-    if get(R, 'stop') ~= '' then more = sweep_stop(R, SLICE) elseif get(R, 'skip') ~= '' then more = sweep_skip(R, SLICE) end
+    if get(R, 'stop') ~= '' then more = sweep_stop(R) elseif get(R, 'skip') ~= '' then more = sweep_skip(R) end
   end
   if more then
     MORE[#MORE + 1] = R.id
@@ -269,6 +279,7 @@ local function follow(R)
     if count_of(R, 'left') == 0 then complete(R) end
   else
     advance(R)
+    if get(R, 'state') == 'body' and get(R, 'seg') == '' and parcel_of(R, get(R, 'np')).lane ~= '' then start_body(R) end
   end
 end
 

@@ -19,10 +19,13 @@ for lane, count in string.gmatch(ARGV[16], '([^\n\t]*)\t(%d+)') do
   fields[#fields + 1] = 'ln:' .. lane
   fields[#fields + 1] = count
 end
-call('HSET', RUN .. run, unpack(fields))
-for at = 19, #ARGV, 2 * SLICE do
-  call('HSET', RUN .. run, unpack(ARGV, at, math.min(at + 2 * SLICE - 1, #ARGV)))
+local function write(pairs_, from)
+  for at = from, #pairs_, 2 * SLICE do
+    call('HSET', RUN .. run, unpack(pairs_, at, math.min(at + 2 * SLICE - 1, #pairs_)))
+  end
 end
+write(fields, 1)
+write(ARGV, 19)
 call('PERSIST', RUN .. run)
 if inbox ~= '' then call('SET', ALIVE .. inbox, '1', 'EX', ALIVE_S) end
 for queue, count in pairs(queues) do call('HINCRBY', PENDING, queue, count) end

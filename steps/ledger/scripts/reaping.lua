@@ -39,6 +39,6 @@ local function take_back_one(worker, claim, fence, announced)
   if not status then return again(R, i, s, critical) end
   if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end
   fix(R, i, s, 'vacated', status, payload)
-  if critical then put(R, 'offered', '') end
   follow(R)
+  keep_moving(R, tonumber(s.parcel))
 end

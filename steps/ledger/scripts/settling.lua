@@ -2,9 +2,15 @@
 -- kind S settles with status and outcome, R is tried again after a delay (microseconds), P likewise but parked: it was no
 -- failure and it steps out of its lanes, B is given back.
 
+-- The next step of the parcel is ready from now on.
+local function free(R, s)
+  put(R, 'hold', '')
+  put(R, 'r' .. s.parcel, num(NOW))
+end
+
 local function let_go(R, i, s, critical, vacated)
   if critical then
-    if vacated then put(R, 'hold', '') end
+    if vacated then free(R, s) end
   else
     put(R, 'running', tostring(count_of(R, 'running') - 1))
   end
@@ -42,7 +48,7 @@ local function free_lane(R, i, s)
   put_step(R, i, s)
   call('HDEL', CLAIMS .. s.worker, claim_field(R, i))
   if get(R, 'hold') == tostring(i) then
-    put(R, 'hold', '')
+    free(R, s)
     put(R, 'offered', '')
   end
   follow(R)
@@ -73,7 +79,10 @@ end
 -- Nobody of this run's claimants is left to go on with the parcel: have it published again.
 local function keep_moving(R, k)
   if parcel_of(R, k).lane == '' then
-    if count_of(R, 'running') == 0 and gate_is_open(R) then publish_parallel(R, k) end
+    if count_of(R, 'running') > 0 or not gate_is_open(R) then return end
+    publish_parallel(R, k)
+    -- Those of other queues may have been turned away while this one had all the run's places.
+    for other = tonumber(get(R, 'segs')), tonumber(get(R, 'np')) - 1 do publish_parallel(R, other) end
   elseif get(R, 'seg') == tostring(k) and get(R, 'hold') == '' then
     put(R, 'offered', '')
     offer(R)

@@ -1,5 +1,5 @@
--- watch INBOX MARKS RUN... -> {seq, state...}  (gone | open | settled, in the order asked)
--- Adds the inbox to each run's watchers, and lets the deadline of a run fire even where no worker lives.
+-- watch INBOX MARKS RUN... -> {seq, state...}  (gone | open | sweeping | settled, in the order asked)
+-- Adds the inbox to each run's watchers, and lets the deadline of a run fire, and a stop go on, even where no worker lives.
 local inbox = ARGV[3]
 local MAX_WATCHERS = 50
 if inbox ~= '' then call('SET', ALIVE .. inbox, '1', 'EX', ALIVE_S) end
@@ -18,11 +18,15 @@ for at = 5, #ARGV do
     end
     local grace_ends = call('ZSCORE', DUE, 'final:' .. R.id)
     if grace_ends and tonumber(grace_ends) <= NOW_MS then
+      call('ZREM', DUE, 'final:' .. R.id) -- once: the sweep begins anew here, and goes on a slice a look
       end_running(R)
+    elseif get(R, 'stop') ~= '' then
+      follow(R)
     elseif NOW >= tonumber(get(R, 'deadline')) then
       run_past_deadline(R)
     end
-    reply[#reply + 1] = get(R, 'state') == 'open' and 'open' or 'settled'
+    local is_open = get(R, 'state') == 'open'
+    reply[#reply + 1] = is_open and (MORE[#MORE] == R.id and 'sweeping' or 'open') or 'settled'
   end
 end
 save_runs()
