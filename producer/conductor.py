@@ -89,7 +89,7 @@ class Conductor:
 
     def _settle(self, group: Group, step: StepProgress, settle: Settle) -> None:
         self._run.settle(step, settle)
-        stops = step.planned.critical and self._run.plan.strategy == "basic"
+        stops = step.planned.sequential and self._run.plan.strategy == "basic"
         if stops and settle.status != "succeeded":
             self._run.skip_after(step, group)
 

@@ -1,6 +1,6 @@
 """What one process holds of a site, each part made when it is first needed."""
 
-from functools import cached_property
+import threading
 
 from config.settings import Settings
 from producer.inbox import Inbox
@@ -9,7 +9,7 @@ from steps.ledger import Ledger
 
 
 class Connections:
-    """What one process holds of a site: ledger, publisher and inbox, each made when it is first needed.
+    """What one process holds of a site: ledger, publisher and inbox; a forked child makes its own.
 
     Args:
         settings: the site's.
@@ -19,31 +19,51 @@ class Connections:
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self._settings = settings
         self._redis_url = redis_url
+        self.renew_after_fork()
 
-    @cached_property
+    @property
     def ledger(self) -> Ledger:
         """The ledger, over a pool of connections; asked once whether its Redis will do."""
-        ledger = Ledger(self._settings, url=self._redis_url)
-        ledger.check_server()
-        return ledger
+        with self._lock:
+            if self._ledger is None:
+                ledger = Ledger(self._settings, url=self._redis_url)
+                ledger.check_server()
+                self._ledger = ledger
+            return self._ledger
 
-    @cached_property
+    @property
     def publisher(self) -> Publisher:
         """What sends parcels."""
-        return Publisher(make_site_app(self._settings, self._redis_url))
+        with self._lock:
+            if self._publisher is None:
+                self._publisher = Publisher(make_site_app(self._settings, self._redis_url))
+            return self._publisher
 
-    @cached_property
+    @property
     def inbox(self) -> Inbox:
         """Where completion notices arrive."""
-        return Inbox(
-            ledger=self.ledger,
-            settings=self._settings,
-            url=self._redis_url,
-            take_marks=self.publisher.take_marks,
-        )
+        with self._lock:
+            if self._inbox is None:
+                self._inbox = Inbox(
+                    ledger=self.ledger,
+                    settings=self._settings,
+                    url=self._redis_url,
+                    take_marks=self.publisher.take_marks,
+                )
+            return self._inbox
 
     def close(self) -> None:
         """Let go of what was made."""
-        for name in ("inbox", "publisher", "ledger"):
-            if (made := self.__dict__.pop(name, None)) is not None:
-                made.close()
+        with self._lock:
+            made = (self._inbox, self._publisher, self._ledger)
+            self._inbox = self._publisher = self._ledger = None
+        for one in made:
+            if one is not None:
+                one.close()
+
+    def renew_after_fork(self) -> None:
+        """Forget what was made: it is the parent's, and its locks may be held for ever."""
+        self._lock = threading.RLock()  # one thread may need the others' parts to make its own
+        self._ledger: Ledger | None = None
+        self._publisher: Publisher | None = None
+        self._inbox: Inbox | None = None

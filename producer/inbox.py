@@ -133,6 +133,8 @@ class Inbox:
     def _look(self) -> None:
         with self._lock:
             run_ids = list(self._waiting)
+        if not run_ids:
+            return
         states = self._ledger.watch(self.id, run_ids, published=self._take_marks())
         for run_id, state in states.items():
             if state == "settled":

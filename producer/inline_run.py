@@ -173,14 +173,11 @@ class InlineRun:
             self._results.add(planned.call.id, planned.position, settle.value)
 
     def skip_after(self, failed: StepProgress, group: Group) -> None:
-        """Settle the critical steps behind a failed one as skipped."""
-        error = OutcomeError("Skipped", f"critical step {failed.planned.call.id} before it did not succeed")
+        """Settle the steps behind a failed one of a sequence as skipped."""
+        error = OutcomeError("Skipped", f"step {failed.planned.call.id} before it did not succeed")
         behind, group.waiting = group.waiting, deque()
         for step in behind:
-            if step.planned.critical:
-                self.settle(step, Settle("skipped", error=error))
-            else:
-                group.waiting.append(step)
+            self.settle(step, Settle("skipped", error=error))
 
     def expire(self, group: Group) -> None:
         """Settle what has not begun, or waits for a retry, when the run's deadline has come."""

@@ -50,7 +50,6 @@ class Producer:
         url = redis_url or self.settings.redis_url or find_site(self.settings)
         if url is None:
             raise BrokerUnavailable(NO_SITE.format(folder=self.settings.data_dir))
-        self._url = url
         self._registry = StepRegistry()
         self._classifier = StepClassifier(
             load_rules(self.settings.rules_file), unknown_is_critical=self.settings.unknown_is_critical
@@ -103,10 +102,10 @@ class Producer:
         Raises:
             RunUnknown: there is no such run, or its result has expired.
         """
-        record = self._connections.ledger.read(run_id)
-        if not record.is_settled:
-            self._connections.ledger.watch(self._connections.inbox.id, [run_id])
-        return Run(run_id, RunMeta.decode(record.meta), self._connections)
+        links = self._connections
+        record = links.ledger.read(run_id)
+        is_settled = record.is_settled or links.ledger.watch(links.inbox.id, [run_id])[run_id] == "settled"
+        return Run(run_id, RunMeta.decode(record.meta), links, is_settled=is_settled)
 
     def plan(self, batch: Batch) -> Plan:
         """Return what a batch would become; nothing is written.
@@ -157,8 +156,8 @@ class Producer:
         return nearest_names(name, {*self._registry.names(), *self._known})
 
     def _renew_after_fork(self) -> None:
-        """In a forked child: the parent's connections are its own; made anew when they are needed."""
-        self._connections = Connections(self.settings, self._url)
+        """In a forked child: the parent's connections are its own; made anew when they are needed, for runs too."""
+        self._connections.renew_after_fork()
         self._known_lock = threading.Lock()
 
 

@@ -30,17 +30,19 @@ class Run:
         run_id: its id; `Producer.attach` takes it, in any process.
         meta: its plan as workers and waiters see it.
         connections: the producer's.
+        is_settled: whether there is nothing to wait for any more.
 
     Attributes:
         id: the run's id.
         total_steps: how many outcomes it will have.
     """
 
-    def __init__(self, run_id: str, meta: RunMeta, connections: Connections) -> None:
+    def __init__(self, run_id: str, meta: RunMeta, connections: Connections, *, is_settled: bool = False) -> None:
         self.id = run_id
         self.total_steps = len(meta.steps)
         self._meta = meta
         self._connections = connections
+        self._is_settled = is_settled
         self._result: Result | None = None
 
     def gather(self, timeout: float | None = None) -> Result:
@@ -58,9 +60,12 @@ class Run:
         if self._result is None:
             future = self._notice()
             try:
-                self._result = self._result_of(future.result(timeout))
+                notice = future.result(timeout)
             except FutureTimeout:
-                raise self._timed_out(future, timeout) from None
+                notice = self._last_look(timeout)
+            finally:
+                self._connections.inbox.stop_waiting(self.id, future)
+            self._result = self._result_of(notice)
         return self._result
 
     async def gather_async(self, timeout: float | None = None) -> Result:
@@ -68,9 +73,11 @@ class Run:
         if self._result is None:
             future = self._notice()
             try:
-                notice = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), timeout)
+                notice = await asyncio.wait_for(asyncio.wrap_future(future), timeout)
             except TimeoutError:
-                raise await asyncio.to_thread(self._timed_out, future, timeout) from None
+                notice = await asyncio.to_thread(self._last_look, timeout)
+            finally:
+                self._connections.inbox.stop_waiting(self.id, future)
             self._result = await asyncio.to_thread(self._result_of, notice)
         return self._result
 
@@ -106,12 +113,17 @@ class Run:
     def _notice(self) -> "Future[Notice]":
         if running_step() is not None:
             raise GatherInsideStep
-        return self._connections.inbox.wait_for(self.id)
+        if not self._is_settled:
+            return self._connections.inbox.wait_for(self.id)
+        settled: Future[Notice] = Future()
+        settled.set_result(Notice(self.id))
+        return settled
 
-    def _timed_out(self, future: "Future[Notice]", timeout: float | None) -> GatherTimeout:
-        self._connections.inbox.stop_waiting(self.id, future)
+    def _last_look(self, timeout: float | None) -> Notice:
         outcomes = self._meta.outcomes(self._read_all()[1])
-        return GatherTimeout(self.id, timeout or 0.0, outcomes, self.total_steps)
+        if len(outcomes) < self.total_steps:
+            raise GatherTimeout(self.id, timeout or 0.0, outcomes, self.total_steps) from None
+        return Notice(self.id)
 
     def _result_of(self, notice: Notice) -> Result:
         if notice.outcomes is not None:

@@ -28,9 +28,10 @@ class RunningSteps:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], tuple[SideBySide, Attempt]] = {}
 
-    def add(self, run_id: str, index: int, side: SideBySide, attempt: Attempt) -> None:
-        """An attempt is about to start."""
+    def start(self, run_id: str, index: int, side: SideBySide, attempt: Attempt) -> None:
+        """Start an attempt and list it, in one: a stop comes after both or finds nothing."""
         with self._lock:
+            side.start(attempt)
             self._running[run_id, index] = (side, attempt)
 
     def discard(self, run_id: str, index: int) -> None:
@@ -127,8 +128,7 @@ class _ParcelInHand:
                 decided.append(in_hand.fate)
                 continue
             self._in_hand[in_hand.attempt] = in_hand
-            self._listed.add(self._run.run_id, step.index, self._side, in_hand.attempt)
-            self._side.start(in_hand.attempt)
+            self._listed.start(self._run.run_id, step.index, self._side, in_hand.attempt)
         return decided
 
     def _collect(self, *, may_wait: bool) -> list[StepFate]:

@@ -238,12 +238,22 @@ def test_a_failed_critical_step_skips_the_critical_steps_after_it_only(trace: Tr
         trace.add("Read", critical=False),
         trace.add("Publish", critical=True),
     ]
-    for result in (execute_steps(names), SequentialExecutionEngine().execute(names)):
-        assert list(statuses(result).values()) == ["succeeded", "failed", "succeeded", "skipped"]
-        skipped = result["Publish"]
-        assert error_of(skipped).message == "critical step Break before it did not succeed"
-        assert skipped.attempts == 0
-        assert skipped.worker is None
+    result = execute_steps(names)
+    assert list(statuses(result).values()) == ["succeeded", "failed", "succeeded", "skipped"]
+    skipped = result["Publish"]
+    assert error_of(skipped).message == "step Break before it did not succeed"
+    assert skipped.attempts == 0
+    assert skipped.worker is None
+
+
+def test_a_failed_step_skips_all_steps_after_it_in_a_forced_sequence(trace: Trace) -> None:
+    names = [
+        trace.add("Break", critical=True, fails=True),
+        trace.add("Read", critical=False),
+        trace.add("Publish", critical=True),
+    ]
+    result = SequentialExecutionEngine().execute(names)
+    assert list(statuses(result).values()) == ["failed", "skipped", "skipped"]
 
 
 def test_the_simple_strategy_runs_on_after_a_failed_critical_step(trace: Trace) -> None:
@@ -263,10 +273,12 @@ def test_a_sequential_engine_runs_reads_too_one_after_the_other(trace: Trace) ->
     assert trace.most_at_once == 1
 
 
-def test_a_failed_read_in_a_sequence_skips_nothing(trace: Trace) -> None:
+def test_a_failed_read_in_a_sequence_skips_what_follows_unless_the_strategy_is_simple(trace: Trace) -> None:
     names = [trace.add("GetIt", critical=False, fails=True), trace.add("Write", critical=True)]
-    result = SequentialExecutionEngine().execute([{"name": names[0], "retries": 0}, names[1]])
-    assert list(statuses(result).values()) == ["failed", "succeeded"]
+    calls = [{"name": names[0], "retries": 0}, names[1]]
+    assert list(statuses(SequentialExecutionEngine().execute(calls)).values()) == ["failed", "skipped"]
+    simple = SequentialExecutionEngine(strategy="simple").execute(calls)
+    assert list(statuses(simple).values()) == ["failed", "succeeded"]
 
 
 def test_a_failed_step_is_tried_again_after_its_delay() -> None:

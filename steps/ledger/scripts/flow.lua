@@ -249,9 +249,8 @@ end
 local function sweep_skip(R)
   local from, failed = string.match(get(R, 'skip'), '^(%d+)|(%d+)$')
   local last = tonumber(R.have.ncrit) - 1
-  local message = 'critical step ' .. failed .. ' before it did not succeed'
-  local name = string.match(get(R, 'd' .. failed), '"id":"([^"]*)"')
-  if name then message = 'critical step ' .. name .. ' before it did not succeed' end
+  local name = string.match(get(R, 'd' .. failed), '"id":"([^"]*)"') or failed
+  local message = 'step ' .. name .. ' before it did not succeed'
   local till = end_unstarted(R, tonumber(from), last, function() end,
     function() return 'skipped', 'Skipped', message end)
   put(R, 'skip', till > last and '' or (till .. '|' .. failed))
