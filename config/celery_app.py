@@ -4,11 +4,9 @@ from typing import Any, Final
 
 from celery import Celery
 
-from config.broker import broker_url_of, tls_options, transport_options
+from config.broker import tls_options, transport_options
 from config.queues import kombu_queues
 from config.settings import Settings
-
-__all__ = ["broker_url_of", "make_app"]
 
 APP_NAME: Final = "stepline"
 
@@ -40,7 +38,7 @@ def make_app(settings: Settings, *, broker_url: str, backend: str | type | None 
 
     Args:
         settings: The site's.
-        broker_url: In kombu's form, see ``broker_url_of``.
+        broker_url: In kombu's form, see `config.broker.broker_url_of`.
         backend: The result backend; by default none, because outcomes are in the ledger.
     """
     app = _App(APP_NAME, broker=broker_url, loader="app", set_as_current=False)

@@ -1,4 +1,4 @@
-"""The bounds that settings and calls share, each with its unit, so that both refuse the same values."""
+"""The bounds that several rooms share, each with its unit, so that all of them refuse the same values."""
 
 from typing import Final
 
@@ -16,3 +16,9 @@ DEADLINE_RANGE_S: Final = (0.05, 604_800.0)
 
 CONCURRENCY_RANGE: Final = (1, 1_000)
 """Steps of one run, or of one worker, that run at once."""
+
+MAX_LANE_CHARS: Final = 200
+"""Longest key of a lane, in characters."""
+
+OLDEST_REDIS: Final = (6, 2)
+"""The oldest Redis or Valkey, major and minor version, whose commands the ledger's scripts may use."""

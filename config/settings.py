@@ -20,8 +20,16 @@ from pydantic import (
 )
 
 from config import setting_checks as checks
+from config.choices import BackoffKind, Order, Strategy
 from config.errors import SettingsError
-from config.limits import CONCURRENCY_RANGE, DEADLINE_RANGE_S, DELAY_RANGE_S, RETRIES_RANGE, TIMEOUT_RANGE_S
+from config.limits import (
+    CONCURRENCY_RANGE,
+    DEADLINE_RANGE_S,
+    DELAY_RANGE_S,
+    MAX_LANE_CHARS,
+    RETRIES_RANGE,
+    TIMEOUT_RANGE_S,
+)
 from config.queue_settings import NAME_PATTERN, QueueSettings
 from config.setting_errors import Contradictions, unknown_name, wrong_values
 from config.setting_sources import Source, read_environment, read_toml, state_folder, variable
@@ -42,7 +50,7 @@ _GIB: Final = 1_024 * _MIB
 _A_URL: Final = "a URL redis://, rediss:// or unix:// (a path), or nothing for an embedded Redis"
 _A_BROKER: Final = "a URL of a broker that Celery knows, as amqp://host or redis://host, or nothing"
 _A_NAME: Final = "1 to 50 letters, digits, dots, dashes and underscores, a letter or digit first"
-_A_LANE: Final = "1 to 200 characters, none of them a control character"
+_A_LANE: Final = f"1 to {MAX_LANE_CHARS} characters, none of them a control character"
 _A_FOLDER: Final = "the path of a folder"
 _A_FILE: Final = "the path of a file, or nothing"
 _MODULES: Final = "names of importable modules, separated by commas (in stepline.toml a list)"
@@ -78,19 +86,19 @@ class Settings(BaseModel):
     critical_queue: str = Field("critical", pattern=NAME_PATTERN, description=_A_NAME)
     parallel_queue: str = Field("parallel", pattern=NAME_PATTERN, description=_A_NAME)
     queues: tuple[QueueSettings, ...] = Field(_TWO_QUEUES, description=_QUEUES)
-    default_lane: str = Field("global", min_length=1, max_length=200, description=_A_LANE)
+    default_lane: str = Field("global", min_length=1, max_length=MAX_LANE_CHARS, description=_A_LANE)
 
     # How a run runs, where neither batch, step nor call says otherwise.
     max_concurrency: int = _between(10, CONCURRENCY_RANGE)  # steps of one run at once
     parcel_size: int = _between(10, (1, 1_000))  # steps of unknown run time in one message
-    order: Literal["critical_first", "overlap"] = "critical_first"
-    strategy: Literal["basic", "simple"] = "basic"  # after a failed critical step: skip the rest, or run on
+    order: Order = "critical_first"
+    strategy: Strategy = "basic"  # after a failed critical step: skip the rest, or run on
     step_timeout_s: float = _between(30.0, TIMEOUT_RANGE_S)
     run_deadline_s: float = _between(3_600.0, DEADLINE_RANGE_S)
     retries: int = _between(1, RETRIES_RANGE)
     critical_retries: int = _between(0, RETRIES_RANGE)
     retry_delay_s: float = _between(1.0, DELAY_RANGE_S)
-    retry_backoff: Literal["fixed", "linear", "exponential", "random"] = "exponential"
+    retry_backoff: BackoffKind = "exponential"
     retry_jitter: bool = True
     retry_cap_s: float = _between(60.0, DELAY_RANGE_S)
     queue_limit: int = _between(100_000, (1, 10_000_000))  # pending steps a queue: beyond, QueueFull

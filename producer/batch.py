@@ -6,17 +6,14 @@ Reading never raises: `make_plan` adds what it finds itself, and refuses everyth
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, Literal, TypedDict, Unpack, get_args
+from typing import Any, Final, TypedDict, Unpack, get_args
 
+from config.choices import Mode, Order, Strategy
 from config.limits import CONCURRENCY_RANGE, DEADLINE_RANGE_S
 from config.settings import Settings
 from producer.batch_calls import BatchCall, StepSpec, read_calls
 from producer.batch_fields import FieldReader, shown
 from steps.problem import Problem
-
-Order = Literal["critical_first", "overlap"]
-Strategy = Literal["basic", "simple"]
-Mode = Literal["sequential", "parallel", "hybrid"]
 
 ORDERS: Final = get_args(Order)
 STRATEGIES: Final = get_args(Strategy)

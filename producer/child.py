@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from producer import leash
 from producer.sessions import MARK_VARIABLE, end_session, send
 
-KILL_WAIT_S = 3.0
+KILL_WAIT_S: Final = 3.0
 """How long a child may take to vanish after SIGKILL before its thread is given up."""
 
-TAIL_BYTES = 2000
+TAIL_BYTES: Final = 2000
 """How much of the end of a child's log an error message quotes."""
 
-NOT_STARTED = 127
+NOT_STARTED: Final = 127
 """Exit code noted when the process could not be started at all (as a shell has it)."""
 
-STANDARD_ERROR = 2
+STANDARD_ERROR: Final = 2
 """Descriptor that a child without a log writes to; standard output is left to this process."""
 
 _log = logging.getLogger(__name__)

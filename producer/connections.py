@@ -12,14 +12,17 @@ class Connections:
     """What one process holds of a site: ledger, publisher and inbox; a forked child makes its own.
 
     Args:
-        settings: the site's.
-        redis_url: its Redis.
+        settings: The site's.
+        redis_url: Its Redis.
     """
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self._settings = settings
         self._redis_url = redis_url
-        self.renew_after_fork()
+        self._lock = threading.RLock()  # the inbox needs the ledger and the publisher
+        self._ledger: Ledger | None = None
+        self._publisher: Publisher | None = None
+        self._inbox: Inbox | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -63,7 +66,5 @@ class Connections:
 
     def renew_after_fork(self) -> None:
         """Forget what was made: it is the parent's, and its locks may be held for ever."""
-        self._lock = threading.RLock()  # one thread may need the others' parts to make its own
-        self._ledger: Ledger | None = None
-        self._publisher: Publisher | None = None
-        self._inbox: Inbox | None = None
+        self._lock = threading.RLock()
+        self._ledger = self._publisher = self._inbox = None

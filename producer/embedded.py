@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 from urllib.parse import quote
 
 import redis
@@ -22,28 +22,28 @@ from producer.redis_server import ServerConfig, ServerProgram, check_files, find
 from producer.site_errors import EmbeddedRedisFailed
 from producer.site_file import PRIVATE_FOLDER, Ownership, read_record
 
-SOCKET_PATH_BYTES = 100
+SOCKET_PATH_BYTES: Final = 100
 """Longest path of a unix socket (the kernel takes 107); beyond, the server listens on a loopback port."""
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S: Final = 30.0
 """How long a new server may take to answer; while it is loading its files, the time starts anew."""
 
-READY_PAUSE_S = 0.01
+READY_PAUSE_S: Final = 0.01
 """Between two PINGs to a starting server."""
 
-PING_TIMEOUT_S = 2.0
+PING_TIMEOUT_S: Final = 2.0
 """For a PING to a server on this machine."""
 
-SHUTDOWN_TIMEOUT_S = 1.5
+SHUTDOWN_TIMEOUT_S: Final = 1.5
 """For SHUTDOWN to write the files; then TERM follows."""
 
-TERM_TIMEOUT_S = 0.5
+TERM_TIMEOUT_S: Final = 0.5
 """For TERM; then KILL follows."""
 
-FOLDER_NAME = "redis"
-SOCKET_NAME = "redis.sock"
-CONFIG_NAME = "redis.conf"
-LOG_NAME = "redis.log"
+FOLDER_NAME: Final = "redis"
+SOCKET_NAME: Final = "redis.sock"
+CONFIG_NAME: Final = "redis.conf"
+LOG_NAME: Final = "redis.log"
 
 
 class EmbeddedRedis:

@@ -5,15 +5,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from config.choices import Strategy
 from config.errors import SettingsError
 from config.limits import CONCURRENCY_RANGE, DELAY_RANGE_S, RETRIES_RANGE, TIMEOUT_RANGE_S
 from config.rules import load_rules
 from config.settings import Settings, load_settings
 from producer.admission import active_executions
-from producer.batch import Strategy, read_batch
+from producer.batch import read_batch
 from producer.batch_calls import StepSpec
 from producer.inline import run_plan
-from producer.plan import Plan, make_plan
+from producer.plan import make_plan
+from producer.planned import Plan
 from producer.result import Result
 from steps.classifier import StepClassifier
 from steps.definition import StepDefinition

@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-LOCK_NAME = "guests.lock"
+LOCK_NAME: Final = "guests.lock"
 
 
 @contextmanager

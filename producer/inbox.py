@@ -29,6 +29,9 @@ PATIENCE_S: Final = 5.0
 IDLE_S: Final = 10.0
 """How long the thread outlives the last waiter."""
 
+RETRY_PAUSE_S: Final = 0.1
+"""Between two tries to reach a Redis that is away."""
+
 EARLY_KEPT: Final = 1_000
 """Notices kept for runs that nobody has asked for yet."""
 
@@ -46,10 +49,10 @@ class Inbox:
     """Waits for runs on behalf of a whole process.
 
     Args:
-        ledger: where the runs are.
+        ledger: Where the runs are.
         settings: time-outs of the connection.
-        url: the Redis of the ledger.
-        take_marks: returns what was published since its last call; the marks ride along with the looks.
+        url: The Redis of the ledger.
+        take_marks: Returns what was published since its last call; the marks ride along with the looks.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class Inbox:
             except (redis.RedisError, BrokerUnavailable) as error:
                 if time.monotonic() - answered > PATIENCE_S:
                     self._fail_all(BrokerUnavailable(f"Redis has not answered for {PATIENCE_S:g} s: {error}"))
-                time.sleep(0.1)
+                time.sleep(RETRY_PAUSE_S)
             with self._lock:
                 wanted = time.monotonic() if self._waiting else wanted
                 if time.monotonic() - wanted > IDLE_S:

@@ -5,10 +5,8 @@ from functools import lru_cache
 from string import Formatter
 from typing import Any, Final
 
+from config.limits import MAX_LANE_CHARS
 from producer.batch_fields import shown
-
-MAX_LANE_CHARS: Final = 200
-"""Longest key of a lane."""
 
 TEMPLATES_KEPT: Final = 256
 """Parsed templates kept in memory; a site has a handful."""

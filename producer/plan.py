@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Sequence
 
+from config.choices import Mode
 from config.settings import Settings
 from producer.arrange import ledger_sequence, pack
-from producer.batch import Batch, Mode
+from producer.batch import Batch
 from producer.batch_calls import BatchCall
 from producer.known_steps import Catalogue
 from producer.placement import Place, Placement
-from producer.planned import Parcel, Plan, PlannedStep
+from producer.planned import Plan, PlannedStep
 from producer.refusal import Refusal
 from producer.step_limits import StepLimits
 from steps.call import StepCall
 from steps.classifier import Classification, Decision, StepClassifier
 from steps.definition import StepDefinition, StepFacts
 from steps.json_value import utf8_size
-
-__all__ = ["Parcel", "Plan", "PlannedStep", "make_plan"]
 
 
 def make_plan(

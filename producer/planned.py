@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from producer.batch import Mode, Order, Strategy
+from config.choices import Mode, Order, Strategy
 from producer.run_meta import RunMeta, StepMeta
 from steps.call import StepCall
 from steps.classifier import Classification, Rule

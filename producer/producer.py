@@ -7,18 +7,18 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
 
-from config.rules import load_rules
 from config.settings import Settings, load_settings
 from producer.batch import Batch, BatchOptions, parse_batch
 from producer.batch_calls import StepSpec
 from producer.connections import Connections
 from producer.embedded import find_site
 from producer.open_run import new_run_id, to_open
-from producer.plan import Plan, make_plan
+from producer.plan import make_plan
+from producer.planned import Plan
 from producer.result import Result
 from producer.run import Run
 from producer.run_meta import RunMeta
-from steps.classifier import StepClassifier
+from steps.classifier import classifier_of
 from steps.definition import StepFacts
 from steps.errors import BrokerUnavailable, SubmitUnknown
 from steps.ledger.connection import NoAnswer
@@ -37,12 +37,12 @@ class Producer:
     """Submits batches to a site; usable from many threads, and again in a forked child.
 
     Args:
-        settings: by default those of the environment.
-        redis_url: the site's Redis; by default the settings', else that of the site that is up in the data folder.
+        settings: By default those of the environment.
+        redis_url: The site's Redis; by default the settings', else that of the site that is up in the data folder.
 
     Raises:
-        SettingsError: a setting is wrong.
-        BrokerUnavailable: no Redis is named and no site is up.
+        SettingsError: A setting is wrong.
+        BrokerUnavailable: No Redis is named and no site is up.
     """
 
     def __init__(self, settings: Settings | None = None, redis_url: str | None = None) -> None:
@@ -51,9 +51,7 @@ class Producer:
         if url is None:
             raise BrokerUnavailable(NO_SITE.format(folder=self.settings.data_dir))
         self._registry = StepRegistry()
-        self._classifier = StepClassifier(
-            load_rules(self.settings.rules_file), unknown_is_critical=self.settings.unknown_is_critical
-        )
+        self._classifier = classifier_of(self.settings)
         self._known: dict[str, StepFacts] = {}
         self._known_at = float("-inf")
         self._known_lock = threading.Lock()
@@ -64,12 +62,13 @@ class Producer:
         """Accept a batch as a run, or refuse it whole; returns at once.
 
         Args:
-            steps: names, or calls as ``{name, id, params, timeout, retries, critical, lane}``.
-            options: context, deadline (s), order, strategy, mode, max_concurrency, lane, then.
+            steps: Names, or calls as ``{name, id, params, timeout, retries, critical, lane}``.
+            options: Any of `BatchOptions`: ``context``, ``deadline`` (seconds), ``order``, ``strategy``, ``mode``,
+                ``max_concurrency``, ``lane``, ``then``.
 
         Raises:
-            InvalidBatch: with all that is wrong; nothing was written.
-            QueueFull: no room; nothing was written.
+            InvalidBatch: With all that is wrong; nothing was written.
+            QueueFull: No room; nothing was written.
             BrokerUnavailable: Redis cannot be reached; nothing was written.
             UnfitRedis: Redis cannot carry a ledger; nothing was written.
             SubmitUnknown: Redis went away during the call; the run may have been accepted.
@@ -100,7 +99,7 @@ class Producer:
         """Return a handle on a run that any process submitted.
 
         Raises:
-            RunUnknown: there is no such run, or its result has expired.
+            RunUnknown: There is no such run, or its result has expired.
         """
         links = self._connections
         record = links.ledger.read(run_id)
@@ -111,7 +110,7 @@ class Producer:
         """Return what a batch would become; nothing is written.
 
         Raises:
-            InvalidBatch: with all that is wrong with it.
+            InvalidBatch: With all that is wrong with it.
         """
         return make_plan(
             batch,
@@ -126,13 +125,6 @@ class Producer:
         """Return the steps that workers listed in the last day, by name."""
         facts = self._connections.ledger.known_steps()
         return {name: StepFacts.from_json(text) for name, text in sorted(facts.items())}
-
-    def live_workers(self) -> dict[str, int]:
-        """Return how many workers live, by queue."""
-        counts: dict[str, int] = {}
-        for card in self._connections.ledger.workers():
-            counts[card.queue] = counts.get(card.queue, 0) + 1
-        return counts
 
     def close(self) -> None:
         """Let go of all connections; runs go on."""

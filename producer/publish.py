@@ -8,7 +8,8 @@ from typing import Any, Final
 from celery import Celery, Signature, chord, group
 from kombu.exceptions import OperationalError
 
-from config.celery_app import broker_url_of, make_app
+from config.broker import broker_url_of
+from config.celery_app import make_app
 from config.settings import Settings
 from producer.ledger_backend import LedgerBackend
 from steps.ledger.records import Ready
@@ -32,7 +33,7 @@ class Publisher:
     """Publishes what the ledger says is ready; usable from many threads.
 
     Args:
-        app: the site's Celery app.
+        app: The site's Celery app.
 
     A parcel that could not be published is not lost: it stays unmarked in the ledger, and a keeper publishes it.
     """
@@ -83,11 +84,11 @@ class Publisher:
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in ``queue``; None where the broker does not say."""
-        try:
-            with self._app.connection_for_read() as connection:
+        with self._app.connection_for_read() as connection:
+            try:
                 return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
-        except (OperationalError, OSError, *self._app.connection_for_read().channel_errors):
-            return None
+            except (OperationalError, OSError, *connection.channel_errors):
+                return None
 
     def close(self) -> None:
         """Let go of the broker connections."""

@@ -7,24 +7,23 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from config.limits import OLDEST_REDIS
 from producer.site_errors import NoRedisServer
 
-PROGRAMS = ("redis-server", "valkey-server")
+PROGRAMS: Final = ("redis-server", "valkey-server")
 """Looked for on PATH, in this order."""
 
-OLDEST_VERSION = (6, 2)
-"""The scripts of the ledger need it."""
-
-VERSION_TIMEOUT_S = 5.0
+VERSION_TIMEOUT_S: Final = 5.0
 """How long a server program may take to print its version."""
 
-MULTI_PART_VERSION = (7, 0)
+MULTI_PART_VERSION: Final = (7, 0)
 """From here on the append-only file is a folder, which older servers pass over and so start empty."""
 
-MULTI_PART_FOLDER = "appendonlydir"
+MULTI_PART_FOLDER: Final = "appendonlydir"
 
-_VERSION = re.compile(r"\bv=(\d+)\.(\d+)")
+_VERSION: Final = re.compile(r"\bv=(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def find_server(search_path: str | None = None) -> ServerProgram:
     tried: list[str] = []
     for path in _candidates(search_path):
         version = _version(path)
-        if version is not None and version >= OLDEST_VERSION:
+        if version is not None and version >= OLDEST_REDIS:
             return ServerProgram(path, version)
         shown = "does not print a version" if version is None else f"is version {version[0]}.{version[1]}"
         tried.append(f"{path} {shown}")

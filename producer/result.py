@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from producer.batch import Mode
+from config.choices import Mode
 from producer.run_meta import RunMeta
 from steps.classifier import Classification, Decision
 from steps.outcome import Outcome

@@ -27,14 +27,14 @@ class Run:
     """One execution of a batch.
 
     Args:
-        run_id: its id; `Producer.attach` takes it, in any process.
-        meta: its plan as workers and waiters see it.
-        connections: the producer's.
-        is_settled: whether there is nothing to wait for any more.
+        run_id: Its id; `Producer.attach` takes it, in any process.
+        meta: Its plan as workers and waiters see it.
+        connections: The producer's.
+        is_settled: Whether there is nothing to wait for any more.
 
     Attributes:
-        id: the run's id.
-        total_steps: how many outcomes it will have.
+        id: The run's id.
+        total_steps: How many outcomes it will have.
     """
 
     def __init__(self, run_id: str, meta: RunMeta, connections: Connections, *, is_settled: bool = False) -> None:
@@ -49,11 +49,11 @@ class Run:
         """Wait until every step has settled and return the result, in input order.
 
         Args:
-            timeout: seconds to wait; None: until the run settles, at the latest at its deadline.
+            timeout: Seconds to wait; None: until the run settles, at the latest at its deadline.
 
         Raises:
-            GatherTimeout: it has not settled in time; the run goes on, the error holds the outcomes so far.
-            GatherInsideStep: called from a step, which could wait for itself.
+            GatherTimeout: It has not settled in time; the run goes on, the error holds the outcomes so far.
+            GatherInsideStep: Called from a step, which could wait for itself.
             RunLost: Redis no longer holds the run.
             BrokerUnavailable: Redis has not answered for 5 s.
         """
@@ -85,7 +85,7 @@ class Run:
         """Yield the outcomes as they settle, each once, until there are all of them.
 
         Raises:
-            RunUnknown: the run's results have expired, or Redis no longer holds it.
+            RunUnknown: The run's results have expired, or Redis no longer holds it.
             BrokerUnavailable: Redis does not answer.
         """
         ledger, seen, last_event = self._connections.ledger, set[int](), "0"
@@ -106,7 +106,7 @@ class Run:
         Returns at once; `gather` returns when everything has settled, at the latest after 5 s.
 
         Raises:
-            RunUnknown: there is no such run any more.
+            RunUnknown: There is no such run any more.
         """
         self._connections.publisher.publish(self._connections.ledger.cancel(self.id, reason))
 

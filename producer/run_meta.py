@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from producer.batch import Mode, Order, Strategy
+from config.choices import Mode, Order, Strategy
 from steps import json_value
 from steps.classifier import Rule
 from steps.outcome import Outcome, Settlement

@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-MARK_VARIABLE = "_STEPLINE_SITE"
+MARK_VARIABLE: Final = "_STEPLINE_SITE"
 """Environment variable that every process of a site inherits; its value is the site's own random id."""
 
-SWEEP_TIMEOUT_S = 2.0
+SWEEP_TIMEOUT_S: Final = 2.0
 """How long killed processes may take to vanish before they count as survivors."""
 
-SWEEP_PAUSE_S = 0.01
+SWEEP_PAUSE_S: Final = 0.01
 """Between two looks at killed processes: /proc cannot be waited for."""
 
-_PROC = Path("/proc")
+_PROC: Final = Path("/proc")
 
 
 def members(*, session: int | None = None, mark: str | None = None) -> list[int]:

@@ -6,22 +6,22 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from config.errors import SettingsError
 from producer.sessions import is_alive
 from producer.site_errors import SiteBusy
 
-PRIVATE_FOLDER = 0o700
+PRIVATE_FOLDER: Final = 0o700
 """Mode of the data folder: whoever can open the socket can run steps."""
 
-LOCK_NAME = "site.lock"
-SITE_NAME = "site.json"
+LOCK_NAME: Final = "site.lock"
+SITE_NAME: Final = "site.json"
 
-TAKE_OVER_S = 10.0
+TAKE_OVER_S: Final = 10.0
 """How long a new site waits for the server of a dead one to end."""
 
-LOCK_PAUSE_S = 0.05
+LOCK_PAUSE_S: Final = 0.05
 """Between two tries for the lock: flock has no time-out."""
 
 

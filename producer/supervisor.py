@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from config.errors import SettingsError
 from config.settings import Settings
@@ -17,16 +17,16 @@ from producer.worker_process import worker_command, worker_environment
 LiveWorkers = Callable[[str], Mapping[str, int]]
 """Given the URL of a ledger, tells how many live workers each queue has."""
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S: Final = 30.0
 """How long the workers may take to report live."""
 
-READY_PAUSE_S = 0.02
+READY_PAUSE_S: Final = 0.02
 """Between two looks at the ledger's list of workers while the site starts."""
 
-KILL_TIMEOUT_S = 2.5
+KILL_TIMEOUT_S: Final = 2.5
 """How long killed workers may take to vanish."""
 
-MOST_WORKERS = 256
+MOST_WORKERS: Final = 256
 """Workers of one queue that one site starts at most: beyond, a typing error is more likely than a need."""
 
 

@@ -4,13 +4,14 @@ import site
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from producer.child import Command
 
-REDIS_VARIABLE = "STEPLINE_REDIS_URL"
+REDIS_VARIABLE: Final = "STEPLINE_REDIS_URL"
 """Tells a worker where the ledger is."""
 
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+PACKAGE_ROOT: Final = Path(__file__).resolve().parent.parent
 """Folder that holds our packages: site-packages, or a checkout."""
 
 

@@ -18,6 +18,7 @@ from steps.errors import (
     GatherInsideStep,
     GatherTimeout,
     InvalidBatch,
+    InvalidStep,
     KeyConflict,
     QueueFull,
     RunLost,
@@ -31,7 +32,6 @@ from steps.errors import (
 from steps.outcome import Outcome, OutcomeError
 from steps.problem import Problem
 from steps.registry import StepRegistry, load_step_modules
-from steps.signature import InvalidStep
 
 __all__ = [
     "Backoff",

@@ -39,11 +39,6 @@ class Attempt:
     ended: float = 0.0
 
     @property
-    def number(self) -> int:
-        """Which start of the step this is, from 1."""
-        return self.context.attempt
-
-    @property
     def deadline(self) -> float:
         """When its time is up, on the clock of ``time.monotonic``."""
         return self.started + self.timeout_s

@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
-BackoffKind = Literal["fixed", "linear", "exponential", "random"]
+from config.choices import BackoffKind
+
 BACKOFF_KINDS: Final[tuple[BackoffKind, ...]] = get_args(BackoffKind)
 
 MAX_DOUBLINGS: Final = 64

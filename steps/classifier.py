@@ -8,8 +8,9 @@ from typing import Any, Final, Literal, Protocol
 
 from config.patterns import Pattern, compile_pattern
 from config.rules import Rules, load_rules, spellings
+from config.settings import Settings
 
-__all__ = ["Classification", "Decision", "Rule", "StepClassifier"]
+__all__ = ["Classification", "Decision", "Rule", "StepClassifier", "classifier_of"]
 
 Rule = Literal["call", "decorator", "explicit", "context", "pattern", "default", "fallback"]
 
@@ -179,6 +180,15 @@ class StepClassifier:
                 if isinstance(value, str) and value in values:
                     return f"the context has {spelling}={value!r}"
         return None
+
+
+def classifier_of(settings: Settings) -> StepClassifier:
+    """Return the classifier of a site.
+
+    Raises:
+        SettingsError: Its rules file is wrong.
+    """
+    return StepClassifier(load_rules(settings.rules_file), unknown_is_critical=settings.unknown_is_critical)
 
 
 def _declared(facts: Callable[[str], Facts | None] | None, name: str) -> bool | None:

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
-from steps.backoff import Backoff, BackoffKind
+from config.choices import BackoffKind
+from steps.backoff import Backoff
 from steps.definition import StepDefinition
+from steps.errors import InvalidStep
 from steps.options import StepOptions
 from steps.registry import register
-from steps.signature import InvalidStep, StepSignature
+from steps.signature import StepSignature
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 

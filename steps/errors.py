@@ -1,8 +1,9 @@
-"""Every error that Stepline raises on purpose, in one tree.
+"""What can go wrong with steps and runs, in one tree.
 
 SteplineError                        (config.errors)
 |-- InvalidBatch                     the batch was refused, nothing was written
 |   +-- UnknownStep                  ... because no step has that name
+|-- InvalidStep                      a callable that can't be a step, or an option that can't be
 |-- DuplicateStep                    two steps were defined under one name
 |-- QueueFull                        no room, nothing was written
 |-- BrokerUnavailable                no broker was reached in time
@@ -14,6 +15,9 @@ SteplineError                        (config.errors)
 |-- RunUnknown                       there is no such run
 |-- RunLost                          the run was accepted and its record is gone
 +-- StepTimeout                      raised inside a step that overruns
+
+A setting that is wrong is a `SettingsError` (config.errors), a site that does not start a `SiteError`
+(producer.site_errors).
 
 Each takes its facts as positional arguments and words its own message, so it survives pickling and copying.
 """
@@ -31,6 +35,7 @@ __all__ = [
     "GatherInsideStep",
     "GatherTimeout",
     "InvalidBatch",
+    "InvalidStep",
     "KeyConflict",
     "Problem",
     "QueueFull",
@@ -88,6 +93,10 @@ def unknown_step_message(name: str, nearest: Sequence[str]) -> str:
         else "; import its module or name it in STEPLINE_STEP_MODULES"
     )
     return f"no step is named {name!r}{hint}"
+
+
+class InvalidStep(SteplineError):
+    """A step can't be defined so; the text names the step, what is wrong with it and what to do."""
 
 
 class DuplicateStep(SteplineError):

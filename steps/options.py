@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Final
 
+from config.choices import BackoffKind
 from config.limits import RETRIES_RANGE, TIMEOUT_RANGE_S
-from steps.backoff import Backoff, BackoffKind
+from steps.backoff import Backoff
 
 MAX_NAME_CHARS: Final = 200
 """Longest name of a step; the setting ``max_name_chars`` can only allow a batch less."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NotRequired, get_type_hints
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from config.errors import SteplineError
+from steps.errors import InvalidStep
 from steps.json_value import check_json, join_path
 from steps.problem import Problem
 from steps.result_type import json_typed
@@ -26,10 +26,6 @@ _EMPTY: Final = inspect.Parameter.empty
 _POSITIONAL_KINDS: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 _ANY_FURTHER: Final = inspect.Parameter.VAR_KEYWORD
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-
-
-class InvalidStep(SteplineError):
-    """A step can't be defined so; the text names the step, what is wrong with it and what to do."""
 
 
 class StepSignature:

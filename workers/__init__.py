@@ -1,4 +1,4 @@
-"""The way through: Celery tasks, the pipeline of a parcel, the keeper and the launcher."""
+"""The way through: the Celery task, the pipelines of a parcel, and the keeper."""
 
 from pathlib import Path
 

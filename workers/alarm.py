@@ -34,9 +34,9 @@ class Alarm:
         """Call ``function``; returns (False, its value), or (True, None) where it was stopped.
 
         Args:
-            function: what to call; what it raises is passed on.
-            timeout_s: how long it may run.
-            is_stopped: asked when the alarm rings early, whether this call is meant.
+            function: What to call; what it raises is passed on.
+            timeout_s: How long it may run.
+            is_stopped: Asked when the alarm rings early, whether this call is meant.
         """
         ringing = self._last = StepTimeout(timeout_s)
         try:

@@ -37,7 +37,7 @@ class ChildBoard:
     """Slots for the children of one parent; made before the first fork.
 
     Args:
-        children: how many run at once.
+        children: How many run at once.
     """
 
     def __init__(self, children: int) -> None:

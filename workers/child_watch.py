@@ -4,13 +4,14 @@ import logging
 import signal
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from producer.publish import Publisher
 from steps.errors import BrokerUnavailable
 from steps.ledger import Ledger
 from steps.ledger.records import StepFate
-from steps.outcome import OutcomeError, Settlement
+from steps.outcome import OutcomeError, Settlement, Status
 from workers.child_board import ChildBoard, Hold
 from workers.fork_gate import fork_gate
 from workers.processes import has_ended, kill
@@ -18,17 +19,26 @@ from workers.processes import has_ended, kill
 logger = logging.getLogger(__name__)
 
 HARD_STOP_AFTER_S: Final = 1.0
-"""How long past its deadline a step that ignores the soft stop may go on."""
+"""How long past its deadline, or after its run was stopped, a step that ignores the soft stop may go on."""
+
+TIMED_OUT: Final[tuple[Status, OutcomeError]] = (
+    "timed_out",
+    OutcomeError("StepTimeout", "the step ignored its time-out and was killed"),
+)
+CANCELLED: Final[tuple[Status, OutcomeError]] = (
+    "cancelled",
+    OutcomeError("Stopped", "the step ignored that its run was stopped, and was killed"),
+)
 
 
 class ChildWatch:
     """Looks over the board of a prefork parent.
 
     Args:
-        board: what the children say they run.
-        ledger: the site's ledger.
-        publisher: sends what became ready.
-        worker_id: the parent's.
+        board: What the children say they run.
+        ledger: The site's ledger.
+        publisher: Sends what became ready.
+        worker_id: The parent's.
     """
 
     def __init__(self, *, board: ChildBoard, ledger: Ledger, publisher: Publisher, worker_id: str) -> None:
@@ -37,6 +47,7 @@ class ChildWatch:
         self._publisher = publisher
         self._worker_id = worker_id
         self._killed: set[int] = set()
+        self._stopped_at_s: dict[int, float] = {}
 
     def dead_claims(self) -> tuple[tuple[str, int], ...]:
         """Stop what overran, free what was killed; returns (run:index, fence) of the children that died by themselves.
@@ -44,7 +55,10 @@ class ChildWatch:
         They stay on the board, and are returned again, until `acknowledge`.
         """
         dead: list[tuple[str, int]] = []
-        for hold in self._board.holds():
+        holds = self._board.holds()
+        fences = {hold.fence for hold in holds}
+        self._stopped_at_s = {fence: at_s for fence, at_s in self._stopped_at_s.items() if fence in fences}
+        for hold in holds:
             if not has_ended(hold.pid):
                 self._stop_if_late(hold)
             elif hold.fence in self._killed:
@@ -61,9 +75,10 @@ class ChildWatch:
                 self._board.clear(hold.slot)
 
     def stop(self, run_id: str, index: int) -> None:
-        """Ask the child that runs this step to stop it softly; a coroutine or a deaf step ends with its run's grace."""
+        """Ask the child that runs this step to stop it softly; it is killed if it has not stopped after a moment."""
         for hold in self._board.holds():
             if (hold.run_id, hold.index) == (run_id, index):
+                self._stopped_at_s.setdefault(hold.fence, time.monotonic())
                 self._board.ask_to_stop(hold.slot, hold.fence)
                 kill(hold.pid, signal.SIGALRM)
 
@@ -74,20 +89,25 @@ class ChildWatch:
         self._killed.discard(hold.fence)
 
     def _stop_if_late(self, hold: Hold) -> None:
-        if time.monotonic() > hold.deadline_s + HARD_STOP_AFTER_S and hold.fence not in self._killed:
+        end_s = min(hold.deadline_s, self._stopped_at_s.get(hold.fence, inf))
+        if time.monotonic() > end_s + HARD_STOP_AFTER_S and hold.fence not in self._killed:
             self._stop_hard(hold)
 
     def _stop_hard(self, hold: Hold) -> None:
         """Settle first, and kill only if that was accepted: so the next step in that child is never the victim."""
+        if hold.fence in self._stopped_at_s:
+            status, error = CANCELLED
+        else:
+            status, error = TIMED_OUT
         settlement = Settlement(
-            status="timed_out",
-            error=OutcomeError("StepTimeout", "the step ignored its time-out and was killed"),
+            status=status,
+            error=error,
             attempts=hold.attempt,
             ran_ms=(time.monotonic() - hold.began_s) * 1000,
             worker=self._worker_id,
             started_ms=hold.started_ms,
         )
-        fate = StepFate(hold.index, hold.fence, "S", "timed_out", settlement.encode())
+        fate = StepFate(hold.index, hold.fence, "S", status, settlement.encode())
         try:
             with fork_gate():
                 settled = self._ledger.settle(hold.run_id, hold.parcel, [fate], worker=self._worker_id, vacated=False)

@@ -20,7 +20,10 @@ from workers.nudge import Nudge
 logger = logging.getLogger(__name__)
 
 LIST_STEPS_EVERY_S: Final = 600.0
-"""How often a worker repeats which steps it knows; the ledger forgets them after a day."""
+"""How often a worker repeats which steps it knows, at the longest."""
+
+LISTINGS_A_TTL: Final = 3
+"""A worker repeats them so often within the time after which the ledger forgets them."""
 
 SHORTEST_NAP_S: Final = 0.005
 """Ticks are at least so far apart, however much is due."""
@@ -40,10 +43,10 @@ class KeeperCard:
     """Who a keeper's worker is.
 
     Args:
-        worker_id: new at every start.
-        queue: what it serves.
+        worker_id: New at every start.
+        queue: What it serves.
         info: JSON about it for others to read.
-        known: the facts of the steps it knows, JSON by name.
+        known: The facts of the steps it knows, JSON by name.
     """
 
     worker_id: str
@@ -56,15 +59,15 @@ class Keeper:
     """Beats for one worker and does, with all the others, what time demands.
 
     Args:
-        ledger: the site's ledger.
-        publisher: sends what became ready.
-        settings: heartbeat and lease.
-        card: who this worker is.
-        stop_step: called with (run id, index) of a running step that shall stop.
-        nudge: set where something new falls due: the next tick is then made at once and learns when.
-        after_tick: called after every heartbeat.
-        children: what it does for the children of a prefork worker; None for one that has none.
-        declared_dead: called, once, when the site took this worker for dead.
+        ledger: The site's ledger.
+        publisher: Sends what became ready.
+        settings: Heartbeat and lease.
+        card: Who this worker is.
+        stop_step: Called with (run id, index) of a running step that shall stop.
+        nudge: Set where something new falls due: the next tick is then made at once and learns when.
+        after_tick: Called after every heartbeat.
+        children: What it does for the children of a prefork worker; None for one that has none.
+        declared_dead: Called, once, when the site took this worker for dead.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Keeper:
         self._after_tick = after_tick
         self._declared_dead = declared_dead
         self._nudge = nudge
+        self._list_every_s = min(LIST_STEPS_EVERY_S, settings.known_steps_ttl_s / LISTINGS_A_TTL)
         self._leases = Leases(settings.lease_s)
         self._expired: tuple[tuple[str, int], ...] = ()
         self._listed_at = 0.0
@@ -172,7 +176,7 @@ class Keeper:
         return ticked
 
     def _beat(self, mode: str, dead_claims: tuple[tuple[str, int], ...]) -> Beat:
-        is_listing = mode == "join" or time.monotonic() - self._listed_at > LIST_STEPS_EVERY_S
+        is_listing = mode == "join" or time.monotonic() - self._listed_at > self._list_every_s
         return Beat(
             worker_id=self._card.worker_id,
             mode=mode,

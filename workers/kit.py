@@ -18,6 +18,9 @@ from workers.nudge import Nudge
 
 logger = logging.getLogger(__name__)
 
+STOP_REASON: Final = "the run was stopped"
+"""Why a step is cancelled whose run was cancelled or reached its deadline."""
+
 DELAYS: Final = ("R", "P")
 """Fates after which a step waits in the ledger."""
 
@@ -32,12 +35,14 @@ class Kit:
     """The collaborators of a worker process, made anew in every forked child.
 
     Args:
-        settings: the site's.
-        ledger: the site's, over connections of this process.
-        publisher: likewise.
-        worker_id: under which claims are made.
-        is_draining: whether the worker is going down and must claim no more.
-        nudge: wakes the worker's keeper.
+        settings: The site's.
+        ledger: The site's, over connections of this process.
+        publisher: Likewise.
+        worker_id: Under which claims are made.
+        is_draining: Whether the worker is going down and must claim no more.
+        nudge: Wakes the worker's keeper.
+        registry: The steps whose code this worker has.
+        rng: For the random part of a retry's delay.
     """
 
     settings: Settings

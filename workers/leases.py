@@ -7,7 +7,7 @@ class Leases:
     """Beats of the other workers as one keeper saw them.
 
     Args:
-        lease_s: how long the same beat must have been seen before its worker counts as dead.
+        lease_s: How long the same beat must have been seen before its worker counts as dead.
 
     A worker is reported only where every tick of the keeper itself was answered meanwhile: a stalled Redis or a moved
     clock must kill nobody, so the keeper calls `forget` whenever a tick failed or came late.
@@ -21,8 +21,8 @@ class Leases:
         """Take the beats of an answered tick; returns (worker, beat) of those whose lease has lapsed.
 
         Args:
-            beats: worker id to its counter.
-            now_s: monotonic time of the answer.
+            beats: Worker id to its counter.
+            now_s: Monotonic time of the answer.
         """
         self._seen = {
             worker: seen if (seen := self._seen.get(worker)) and seen[0] == beat else (beat, now_s)

@@ -14,9 +14,9 @@ class RunInHand:
     """One run as seen from one parcel.
 
     Args:
-        run_id: its id.
-        meta: what the ledger keeps of its plan, as JSON.
-        ledger: where the results of its other steps are.
+        run_id: Its id.
+        meta: What the ledger keeps of its plan, as JSON.
+        ledger: Where the results of its other steps are.
     """
 
     def __init__(self, run_id: str, meta: bytes, ledger: Ledger) -> None:

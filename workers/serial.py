@@ -11,7 +11,7 @@ from steps.ledger.records import Claimed, StepFate
 from steps.side_by_side import SideBySide
 from workers.alarm import Alarm
 from workers.child_board import ChildBoard, Hold
-from workers.kit import Kit
+from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
 from workers.stages import StepInHand, conclude, take_in_hand
 
@@ -23,16 +23,14 @@ REFUSED_EXIT: Final = 70
 STOP_SEEN_EVERY_S: Final = 0.1
 """How soon a running coroutine notices that its run was stopped."""
 
-STOP_REASON: Final = "the run was stopped"
-
 
 class SerialPipeline:
     """Works off parcels in the main thread of a child.
 
     Args:
-        kit: the worker's.
-        board: where this child says what it runs.
-        slot: its place there.
+        kit: The worker's.
+        board: Where this child says what it runs.
+        slot: Its place there.
     """
 
     def __init__(self, *, kit: Kit, board: ChildBoard, slot: int) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from steps.attempt import Attempt, End, Stopped
 from steps.ledger.records import Claimed, StepFate
 from steps.side_by_side import SideBySide
-from workers.kit import Kit
+from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
 from workers.slots import Slots
 from workers.stages import StepInHand, conclude, take_in_hand
@@ -17,8 +17,6 @@ logger = logging.getLogger(__name__)
 
 SETTLE_WITHIN_S: Final = 0.001
 """Ends that come so soon after one another are settled in one call; the last one is never held back."""
-
-STOP_REASON: Final = "the run was stopped"
 
 
 class RunningSteps:
@@ -52,9 +50,9 @@ class SidePipeline:
     """Works off parcels, each on a thread of the Celery pool; all share the worker's slots.
 
     Args:
-        kit: the worker's.
-        slots: its places for running steps.
-        running: where its running attempts are listed.
+        kit: The worker's.
+        slots: Its places for running steps.
+        running: Where its running attempts are listed.
     """
 
     def __init__(self, *, kit: Kit, slots: Slots, running: RunningSteps) -> None:

@@ -8,20 +8,14 @@ class Slots:
     """Places for running steps, shared by all parcels of a worker.
 
     Args:
-        count: how many steps may run at once.
+        count: How many steps may run at once.
     """
 
     def __init__(self, count: int) -> None:
-        self.count = count
         self._free = count
         self._freed = threading.Condition()
         self._was_refused = False
         self._tell_room: Callable[[], object] = lambda: None
-
-    @property
-    def free(self) -> int:
-        """How many places are free now."""
-        return self._free
 
     def has_room(self) -> bool:
         """Whether a place is free; after a no, the callback of `on_room` is called when one comes free."""

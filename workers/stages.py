@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from steps.attempt import Attempt, End, RetryLater, Settle, decide, prepare
 from steps.call import StepCall
@@ -13,10 +14,11 @@ from workers.run_in_hand import RunInHand
 
 logger = logging.getLogger(__name__)
 
-PARKED_S = 2.0
-"""How long a step that this worker does not know is left to others before it is published again."""
+PARKED_S: Final = 2.0
+"""How long a step that this worker does not know is left to others before it is published again, on average: with
+always the same pause it could come back to the same worker every time, as those who wait take turns."""
 
-MICROSECONDS = 1_000_000
+MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +40,8 @@ def take_in_hand(kit: Kit, run: RunInHand, claimed: Claimed, step: ClaimedStep) 
     definition = kit.registry.find(call.name)
     if definition is None:
         logger.warning("this worker does not know step %s, leaving it to others", call.name, extra=facts(in_hand))
-        in_hand.fate = StepFate(step.index, step.fence, "P", str(round(PARKED_S * MICROSECONDS)))
+        pause_s = PARKED_S * kit.rng.uniform(0.5, 1.5)
+        in_hand.fate = StepFate(step.index, step.fence, "P", str(round(pause_s * MICROSECONDS)))
         return in_hand
     context = StepContext(
         run_id=run.run_id,

@@ -37,11 +37,15 @@ from workers.tasks import register, set_pipeline
 
 logger = logging.getLogger(__name__)
 
-DECLARED_DEAD_EXIT: Final = 75
-"""Exit code of a worker that its site took for dead: its launcher starts it again, under a new id."""
+START_AGAIN_EXIT: Final = 75
+"""Exit code of a worker that its site took for dead or did not let in: its launcher starts it under a new id."""
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a busy step may keep the interpreter from the others of its worker; Python's own 5 ms add up."""
+
+CHILDREN_TENDED_EVERY_S: Final = 0.1
+"""How soon a dead child is replaced. Celery by itself may take 5 s: it is told that a child ends before it can be
+waited for, or not at all where something that the child started holds the pipe that would tell."""
 
 GIVE_UP_EARLY_S: Final = 0.5
 """So long before its launcher would kill it, a worker that cannot finish gives back what it holds."""
@@ -51,9 +55,9 @@ class Worker:
     """A worker for one queue of a site.
 
     Args:
-        settings: the site's.
-        queue: which queue it serves.
-        redis_url: the ledger's Redis.
+        settings: The site's.
+        queue: Which queue it serves.
+        redis_url: The ledger's Redis.
     """
 
     def __init__(self, *, settings: Settings, queue: QueueSettings, redis_url: str) -> None:
@@ -164,14 +168,16 @@ class Worker:
 
     # life ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self, **_: Any) -> None:
+    def _begin(self, sender: Any, **_: Any) -> None:
         """Enter the site once children and consumer are there, and before the first message is taken."""
         try:
             self._keeper.join()
         except BrokerUnavailable as error:  # Celery would swallow it, and every claim be refused
             logger.error("cannot enter the site: %s", error)
-            self._exit(DECLARED_DEAD_EXIT)
+            self._exit(START_AGAIN_EXIT)
         self._keeper.start()
+        if self._board is not None:
+            sender.hub.call_repeatedly(CHILDREN_TENDED_EVERY_S, sender.pool.maintain_pool)
         logger.info("worker %s is ready: %s", self.id, self._queue.pool)
 
     def _drain(self, **_: Any) -> None:
@@ -193,16 +199,19 @@ class Worker:
     def _give_up(self) -> None:
         """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
         logger.warning("stopping with steps still running, they are given back")
-        for hold in self._board.holds() if self._board is not None else ():
-            kill(hold.pid)
+        self._kill_running()
         self._keeper.leave()
         self._exit(0)
 
     def _end_as_dead(self) -> None:
         logger.error("worker %s was taken for dead, its steps run elsewhere: ending", self.id)
+        self._kill_running()
+        self._exit(START_AGAIN_EXIT)
+
+    def _kill_running(self) -> None:
+        """Kill the children that run a step; threads end with the process."""
         for hold in self._board.holds() if self._board is not None else ():
             kill(hold.pid)
-        self._exit(DECLARED_DEAD_EXIT)
 
     @staticmethod
     def _exit(code: int) -> None:

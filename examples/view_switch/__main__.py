@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from config.errors import SteplineError
 from config.settings import load_settings
@@ -22,9 +23,9 @@ from producer.cli.live import live_workers_by
 from producer.supervisor import Site
 from steps.registry import load_step_modules
 
-STEP_MODULES = ("examples.view_switch.steps", "examples.view_switch.ten_sleeps")
+STEP_MODULES: Final = ("examples.view_switch.steps", "examples.view_switch.ten_sleeps")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout of Stepline: the workers find the examples from here."""
 
 

@@ -4,15 +4,16 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-_FILES = {
+_FILES: Final = {
     "README.md": "# A small project\n\nMade by the view switch, because no git checkout was given.\n",
     "pyproject.toml": '[project]\nname = "small"\nversion = "0.1"\n',
     "small/__init__.py": '"""A small package."""\n',
     "small/greeting.py": 'def greet(name: str) -> str:\n    return f"Hello {name}"\n',
 }
-_CHANGED = "small/greeting.py"  # Changed after the commit, so that there is a status to show.
-_WITHOUT_USER_CONFIG = (
+_CHANGED: Final = "small/greeting.py"  # Changed after the commit, so that there is a status to show.
+_WITHOUT_USER_CONFIG: Final = (
     "-c",
     "user.name=demo",
     "-c",

@@ -4,14 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-MESSAGES = 5_000
+MESSAGES: Final = 5_000
 """How many messages the demo's session has."""
 
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S: Final = 5.0
 """How long a connection waits for another one's transaction."""
 
-_SCHEMA = """
+_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY,
     fence INTEGER NOT NULL DEFAULT 0

@@ -6,20 +6,21 @@ import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from examples.view_switch import data
 from steps import StepContext, step
 
-GIT_TIMEOUT_S = 10.0
+GIT_TIMEOUT_S: Final = 10.0
 """For one git command."""
 
-SHOWN_MESSAGES = 50
+SHOWN_MESSAGES: Final = 50
 """How many of the newest messages a view shows."""
 
-SHOWN_FILES = 5_000
+SHOWN_FILES: Final = 5_000
 """How many files of a project are looked at."""
 
-_GIT = ("git", "--no-optional-locks")  # Reading must not take the lock of the index.
+_GIT: Final = ("git", "--no-optional-locks")  # Reading must not take the lock of the index.
 
 
 @dataclass(frozen=True)

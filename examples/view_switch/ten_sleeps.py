@@ -1,10 +1,11 @@
 """The ten-sleep view: synthetic steps that only sleep, as long as the ten calls of a measured view took."""
 
 import time
+from typing import Final
 
 from steps import step
 
-SLEEPS_MS = {
+SLEEPS_MS: Final = {
     "GetSyntheticChatHistoryStep": 117,
     "GetSyntheticGitStatusStep": 19,
     "GetSyntheticGitBranchStep": 9,

@@ -1,6 +1,7 @@
 """The timeline of a run: one bar a step, from its start to its end, all on one scale."""
 
 import math
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -9,7 +10,7 @@ from examples.view_switch.views import Timed
 from producer.cli.tables import STYLES
 from steps.outcome import Outcome
 
-WIDTH = 60
+WIDTH: Final = 60
 """Columns that the longest time takes."""
 
 

@@ -3,15 +3,15 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from examples.view_switch.ten_sleeps import SLEEPS_MS
 from producer import Producer
 from producer.result import Result
 
-SESSION = "42"
+SESSION: Final = "42"
 
-VIEW_SWITCH = (
+VIEW_SWITCH: Final = (
     "GetChatHistoryStep",
     "GitGetStatusStep",
     "GitGetCurrentBranchStep",
@@ -20,7 +20,7 @@ VIEW_SWITCH = (
     "IDESendMessageStep",
 )
 
-GATHER_TIMEOUT_S = 60.0
+GATHER_TIMEOUT_S: Final = 60.0
 """For one run of a view; beyond, something is broken."""
 
 
@@ -33,7 +33,7 @@ class View:
     synthetic: bool
 
 
-VIEWS = (
+VIEWS: Final = (
     View("View switch", VIEW_SWITCH, synthetic=False),
     View("Ten-sleep view", tuple(SLEEPS_MS), synthetic=True),
 )

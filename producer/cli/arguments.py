@@ -4,16 +4,17 @@ import argparse
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, get_args
 
+from config.choices import Mode, Order, Strategy
 from producer.cli.failures import UsageError
 
-EXIT_CODES = (
+EXIT_CODES: Final = (
     "exit codes: 0 all ok, 1 a step was not, 2 bad input or usage, 3 no broker, "
     "4 gather timed out (the run goes on), 5 queue full, 130 interrupted (the run is cancelled first)"
 )
 
-_EXPLAIN_JSON = "print one JSON document on standard output, and nothing else"
+_JSON_HELP: Final = "print one JSON document on standard output, and nothing else"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,10 +91,10 @@ def _add_run(commands: "argparse._SubParsersAction[_Parser]") -> None:
         help="params of the steps of that name, an object (without NAME=: of the only step); can be repeated",
     )
     run.add_argument("--deadline", type=_seconds, metavar="S", help="seconds for the whole run")
-    run.add_argument("--mode", choices=["sequential", "parallel", "hybrid"], help="force how it runs")
-    run.add_argument("--order", choices=["critical_first", "overlap"], help="order of a mixed batch")
+    run.add_argument("--mode", choices=get_args(Mode), help="force how it runs")
+    run.add_argument("--order", choices=get_args(Order), help="order of a mixed batch")
     run.add_argument(
-        "--strategy", choices=["basic", "simple"], help="basic: a failed critical step skips those after it"
+        "--strategy", choices=get_args(Strategy), help="basic: a failed critical step skips those after it"
     )
     run.add_argument("--lane", metavar="KEY", help="lane of the critical steps, such as session:{session_id}")
     run.add_argument(
@@ -102,7 +103,7 @@ def _add_run(commands: "argparse._SubParsersAction[_Parser]") -> None:
         metavar="S",
         help="seconds to wait for the result; the run goes on after it",
     )
-    run.add_argument("--json", action="store_true", help=_EXPLAIN_JSON)
+    run.add_argument("--json", action="store_true", help=_JSON_HELP)
 
 
 def _add_explain(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -110,13 +111,13 @@ def _add_explain(commands: "argparse._SubParsersAction[_Parser]") -> None:
     explain = commands.add_parser("explain", help=text, description=text)
     explain.add_argument("names", nargs="+", metavar="NAME", help="names of steps, known or not")
     explain.add_argument("--context", type=_object, default={}, metavar="JSON", help="the context, an object")
-    explain.add_argument("--json", action="store_true", help=_EXPLAIN_JSON)
+    explain.add_argument("--json", action="store_true", help=_JSON_HELP)
 
 
 def _add_steps(commands: "argparse._SubParsersAction[_Parser]") -> None:
     text = "list the steps that are registered here or known to the workers"
     steps = commands.add_parser("steps", help=text, description=text)
-    steps.add_argument("--json", action="store_true", help=_EXPLAIN_JSON)
+    steps.add_argument("--json", action="store_true", help=_JSON_HELP)
 
 
 def _object(text: str) -> dict[str, Any]:

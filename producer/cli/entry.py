@@ -4,11 +4,12 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from producer.cli.arguments import parse
 from producer.cli.failures import exit_code, report
 
-COMMANDS = {
+COMMANDS: Final = {
     "up": "producer.cli.up",
     "worker": "producer.cli.worker",
     "run": "producer.cli.run",

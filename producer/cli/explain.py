@@ -2,12 +2,11 @@
 
 import argparse
 
-from config.rules import load_rules
 from config.settings import load_settings
 from producer.cli.output import emit_json
 from producer.cli.project import load_project
 from producer.cli.tables import print_table
-from steps.classifier import Decision, StepClassifier
+from steps.classifier import Decision, classifier_of
 from steps.definition import StepFacts
 from steps.registry import StepRegistry
 
@@ -16,8 +15,7 @@ def execute(options: argparse.Namespace) -> int:
     """Print the decision on each name, in the order given."""
     settings = load_settings()
     load_project(settings)
-    classifier = StepClassifier(load_rules(settings.rules_file), unknown_is_critical=settings.unknown_is_critical)
-    decisions = classifier.classify_steps(options.names, options.context, facts=_facts).decisions
+    decisions = classifier_of(settings).classify_steps(options.names, options.context, facts=_facts).decisions
     if options.json:
         emit_json([as_json(decision) for decision in decisions])
     else:

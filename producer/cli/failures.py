@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from typing import Any
+from typing import Any, Final
 
 from config.errors import SettingsError, SteplineError
 from producer.cli.output import emit_json, say
@@ -12,20 +12,22 @@ from steps.errors import (
     DuplicateStep,
     GatherTimeout,
     InvalidBatch,
+    InvalidStep,
     KeyConflict,
     Problem,
     QueueFull,
     SubmitUnknown,
+    UnfitRedis,
 )
 
-NOT_OK = 1
-BAD_INPUT = 2
-NO_BROKER = 3
-GATHER_TIMED_OUT = 4
-QUEUE_FULL = 5
-INTERRUPTED = 130
+NOT_OK: Final = 1
+BAD_INPUT: Final = 2
+NO_BROKER: Final = 3
+GATHER_TIMED_OUT: Final = 4
+QUEUE_FULL: Final = 5
+INTERRUPTED: Final = 130
 
-TRACE_LEVEL = "DEBUG"
+TRACE_LEVEL: Final = "DEBUG"
 """With STEPLINE_LOG_LEVEL set to it, an error that is a defect of ours shows its traceback."""
 
 
@@ -54,8 +56,8 @@ class RunInterrupted(KeyboardInterrupt):
 
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
     (KeyboardInterrupt, INTERRUPTED),
-    ((UsageError, SettingsError, InvalidBatch, KeyConflict, DuplicateStep, SiteBusy), BAD_INPUT),
-    ((BrokerUnavailable, SubmitUnknown, SiteError), NO_BROKER),
+    ((UsageError, SettingsError, InvalidBatch, InvalidStep, DuplicateStep, KeyConflict, SiteBusy), BAD_INPUT),
+    ((BrokerUnavailable, UnfitRedis, SubmitUnknown, SiteError), NO_BROKER),
     (GatherTimeout, GATHER_TIMED_OUT),
     (QueueFull, QUEUE_FULL),
 )
@@ -72,6 +74,7 @@ def report(error: BaseException, *, as_json: bool) -> None:
         emit_json(error_document(error))
     else:
         say(_message(error))
+    # Read here, not from the settings: they may be what is wrong.
     if (
         not isinstance(error, (SteplineError, KeyboardInterrupt))
         and os.environ.get("STEPLINE_LOG_LEVEL") == TRACE_LEVEL

@@ -2,9 +2,9 @@
 
 import signal
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Final, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:

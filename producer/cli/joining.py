@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from config.settings import Settings
 from producer.cli.interrupts import Interrupts
@@ -13,13 +14,13 @@ from producer.guests import as_guest, without_guests
 from producer.site_errors import SiteBusy
 from producer.supervisor import Site
 
-JOIN_TIMEOUT_S = 15.0
+JOIN_TIMEOUT_S: Final = 15.0
 """How long to wait for a site that is just starting or stopping."""
 
-JOIN_PAUSE_S = 0.1
+JOIN_PAUSE_S: Final = 0.1
 """Between two looks at such a site."""
 
-LOG_FOLDER = "logs"
+LOG_FOLDER: Final = "logs"
 """Where workers that a run started for itself write, in the data folder."""
 
 

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -14,7 +14,7 @@ from producer.cli.output import say
 from producer.cli.tables import STYLES, milliseconds, printable, terminal
 from steps.outcome import Outcome
 
-LAST_LINES_S = 1.0
+LAST_LINES_S: Final = 1.0
 """How long the display may take to show what has settled once the result is there."""
 
 

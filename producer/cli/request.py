@@ -3,21 +3,20 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from config.rules import load_rules
 from config.settings import Settings
 from producer.batch import Batch, parse_batch
 from producer.batch_calls import StepSpec
 from producer.batch_file import JSON_SUFFIX, YAML_SUFFIXES, read_batch_file
 from producer.cli.failures import UsageError
 from producer.plan import make_plan
-from steps.classifier import StepClassifier
+from steps.classifier import classifier_of
 from steps.registry import StepRegistry
 
-BATCH_SUFFIXES = (JSON_SUFFIX, *YAML_SUFFIXES)
+BATCH_SUFFIXES: Final = (JSON_SUFFIX, *YAML_SUFFIXES)
 
-_OVERRIDES = ("context", "deadline", "mode", "order", "strategy", "lane")
+_OVERRIDES: Final = ("context", "deadline", "mode", "order", "strategy", "lane")
 """Options that replace what a batch file says, under the same names."""
 
 
@@ -51,7 +50,7 @@ def check_here(batch: Batch, settings: Settings) -> None:
         find_facts=lambda name: None,
         find_definition=registry.find,
         nearest=registry.nearest,
-        classifier=StepClassifier(load_rules(settings.rules_file), unknown_is_critical=settings.unknown_is_critical),
+        classifier=classifier_of(settings),
         settings=settings,
     )
 

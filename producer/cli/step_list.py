@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 from config.settings import Settings, load_settings
 from producer.cli.output import emit_json, say
@@ -14,7 +14,7 @@ from producer.producer import Producer
 from steps.definition import StepFacts
 from steps.registry import StepRegistry
 
-HEADS = ("name", "class", "queue", "lane", "timeout", "retries", "known")
+HEADS: Final = ("name", "class", "queue", "lane", "timeout", "retries", "known")
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,16 +13,16 @@ from rich.text import Text
 
 from steps.outcome import Outcome
 
-FILE_WIDTH = 200
+FILE_WIDTH: Final = 200
 """Columns where output is no terminal and so has no width of its own."""
 
-VALUES_WIDTH = 160
+VALUES_WIDTH: Final = 160
 """From this width on, values and errors stand in the table; below, errors stand under it."""
 
-SHOWN_CHARS = 60
+SHOWN_CHARS: Final = 60
 """How much of a value or of an error's message a table shows."""
 
-STYLES = {
+STYLES: Final = {
     "succeeded": "green",
     "skipped": "dim",
     "failed": "red",
@@ -31,15 +31,15 @@ STYLES = {
     "lost": "red",
 }
 
-OUTCOME_HEADS = ("id", "outcome", "class (rule)", "queue", "lane", "worker", "tries", "queued ms", "ran ms")
-VALUE_HEAD = "value or error"
-GIVING_WAY = ("class (rule)", "reason", VALUE_HEAD)
+OUTCOME_HEADS: Final = ("id", "outcome", "class (rule)", "queue", "lane", "worker", "tries", "queued ms", "ran ms")
+VALUE_HEAD: Final = "value or error"
+GIVING_WAY: Final = ("class (rule)", "reason", VALUE_HEAD)
 """Columns that are folded to `NARROW_CHARS` where the terminal is narrower than the table."""
 
-NARROW_CHARS = 14
+NARROW_CHARS: Final = 14
 """Room for ``non-critical``, and for the rule under it."""
 
-MOST_WIDTH = 100_000
+MOST_WIDTH: Final = 100_000
 """Columns that no table reaches."""
 
 

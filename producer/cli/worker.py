@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from config.settings import Settings, load_settings
 from producer.cli.failures import UsageError
@@ -28,6 +27,5 @@ def execute(options: argparse.Namespace) -> int:
 def _url_of(settings: Settings) -> str:
     url = settings.redis_url or find_site(settings)
     if url is None:
-        folder = Path(settings.data_dir)
-        raise SiteError(f"no site is up in {folder}: start one with stepline up, or set STEPLINE_REDIS_URL")
+        raise SiteError(f"no site is up in {settings.data_dir}: start one with stepline up, or set STEPLINE_REDIS_URL")
     return url

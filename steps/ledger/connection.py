@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from config.settings import Settings
 from steps.errors import BrokerUnavailable
-from steps.ledger.scripts import SCRIPTS, Script
+from steps.ledger.scripts import Script
 
 RETRIES: Final = 2
 """Tries after the first of a call whose connection failed; every script is safe to repeat."""
@@ -62,8 +62,8 @@ class Scripts:
     """Runs the ledger's scripts on one Redis.
 
     Args:
-        client: a redis-py client with bytes replies.
-        url: named in errors.
+        client: A redis-py client with bytes replies.
+        url: Named in errors.
     """
 
     def __init__(self, client: "redis.Redis", *, url: str) -> None:
@@ -82,14 +82,6 @@ class Scripts:
             except redis.exceptions.NoScriptError:
                 return self._client.eval(script.text, 0, *arguments)
 
-    def load_all(self) -> None:
-        """Load every script ahead of its first use."""
-        with in_our_words(self._url):
-            pipeline = self._client.pipeline(transaction=False)
-            for script in SCRIPTS.values():
-                pipeline.script_load(script.text)
-            pipeline.execute()
-
     def next_entry(self, key: str, after: str, *, timeout_s: float) -> str:
         """Wait for an entry of a stream after the given id; returns the last id there is then."""
         with in_our_words(self._url):
@@ -104,11 +96,6 @@ class Scripts:
         with in_our_words(self._url):
             facts: Mapping[str, Any] = self._client.info()
             return facts
-
-    def ping(self) -> None:
-        """Raise `BrokerUnavailable` unless Redis answers."""
-        with in_our_words(self._url):
-            self._client.ping()
 
     def hash_of(self, key: str) -> dict[bytes, bytes]:
         """Return a whole hash."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from config.limits import OLDEST_REDIS
 from config.settings import Settings
 from steps.errors import QueueFull, RunUnknown, UnfitRedis
 from steps.ledger import replies
@@ -40,9 +41,6 @@ INBOX_CAP: Final = 2_000
 ALIVE_S: Final = 60
 """How long a silent inbox counts as read."""
 
-OLDEST_SERVER: Final = (6, 2)
-"""The oldest Redis or Valkey whose commands the scripts may use."""
-
 CANCEL_GRACE_S: Final = 5.0
 """How long running steps of a cancelled run have to stop."""
 
@@ -51,9 +49,9 @@ class Ledger:
     """The run state of one site.
 
     Args:
-        settings: names the key prefix, limits and time-outs.
-        scripts: the connection to run on; by default a new one to ``url``.
-        url: the Redis to connect to; needed where ``scripts`` is not given.
+        settings: Names the key prefix, limits and time-outs.
+        scripts: The connection to run on; by default a new one to ``url``.
+        url: The Redis to connect to; needed where ``scripts`` is not given.
 
     Every verb raises `BrokerUnavailable` where Redis does not answer in time; all are safe to repeat.
     """
@@ -82,12 +80,12 @@ class Ledger:
         """Accept ``run`` whole, or change nothing; opening the same run id again returns it as it is.
 
         Args:
-            run: what to open.
-            inbox: where the notice of its completion goes.
+            run: What to open.
+            inbox: Where the notice of its completion goes.
             published: (run, parcel) published since the last call: marks that ride along.
 
         Raises:
-            QueueFull: a queue of the run has no room for its steps.
+            QueueFull: A queue of the run has no room for its steps.
         """
         fields = replies.fields_of(run)
         for at in range(0, len(fields) - 2 * SLICE, 2 * SLICE):
@@ -167,7 +165,7 @@ class Ledger:
         """Read a run and up to 500 outcomes from ledger index ``first``.
 
         Raises:
-            RunUnknown: there is no such run: never was, or its results have expired.
+            RunUnknown: There is no such run: never was, or its results have expired.
         """
         reply = self._run("read", run_id, first, count)
         if reply[1] == b"gone":
@@ -178,7 +176,7 @@ class Ledger:
         """Cancel a run: what has not started never starts; returns what is ready to be published because of it.
 
         Raises:
-            RunUnknown: there is no such run.
+            RunUnknown: There is no such run.
         """
         reply = self._run("cancel", run_id, reason, round(CANCEL_GRACE_S * 1000))
         if reply[1] == b"gone":
@@ -221,21 +219,17 @@ class Ledger:
         """Refuse a Redis on which promises could not be kept.
 
         Raises:
-            UnfitRedis: it is a Cluster, older than 6.2, or may evict keys.
+            UnfitRedis: It is a Cluster, older than 6.2, or may evict keys.
         """
         facts = self._scripts.server_facts()
         version = str(facts.get("valkey_version") or facts.get("redis_version", "0.0"))
         if facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster":
             raise UnfitRedis("this Redis is a Cluster: scripts reach several runs and lanes; name a single Redis")
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
             raise UnfitRedis(f"this Redis is version {version}: 6.2 or newer is needed")
         policy = str(facts.get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             raise UnfitRedis(f"this Redis may evict keys (maxmemory-policy {policy}): set it to noeviction")
-
-    def ping(self) -> None:
-        """Raise `BrokerUnavailable` unless Redis answers."""
-        self._scripts.ping()
 
     def close(self) -> None:
         """Let go of the connections."""

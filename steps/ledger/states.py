@@ -18,6 +18,7 @@ STEP_LIFE: Final[dict[str, dict[str, str]]] = {
     },
     "published": {
         "claim": "running",
+        "offer": "ready",  # nobody is left at work on its parcel: that is to be published once more
         "stop": "vacated",
     },
     "running": {
@@ -42,36 +43,45 @@ STEP_LIFE: Final[dict[str, dict[str, str]]] = {
 }
 
 LANE_LIFE: Final[dict[str, dict[str, str]]] = {
+    # What the first run in line does in this lane. A run in several lanes has its turn in one of them at a time.
     "idle": {
         "enter": "offered",  # the first run in line: its parcel is published
+        "enter_early": "waiting",  # the first run in line, while its turn is in another lane
     },
     "offered": {
         "enter": "offered",  # behind the head
         "claim": "held",
-        "leave": "idle",  # the last run in line was stopped, or stepped out
+        "leave": "idle",  # the last run in line was stopped
         "next": "offered",  # the head left, the run behind it is offered
+        "next_early": "waiting",  # the head left, the run behind it has its turn in another lane
     },
     "held": {
         "enter": "held",
+        "settle": "offered",  # the head has more to run here
+        "pass": "waiting",  # the head's turn passes to another lane, and will be back
+        "settle_only": "draining",
         "retry": "waiting",  # the head waits for its retry and keeps the lane
         "release": "offered",
         "reap": "offered",
-        "settle_only": "draining",
-        "settle": "offered",  # the head has more to run here
-        "leave": "idle",
+        "leave": "idle",  # the last run in line is done here, or steps out for a long wait
         "next": "offered",
+        "next_early": "waiting",
     },
     "draining": {
         "enter": "draining",
         "vacate": "offered",
+        "pass": "waiting",
         "leave": "idle",
         "next": "offered",
+        "next_early": "waiting",
     },
     "waiting": {
         "enter": "waiting",
-        "due": "offered",
+        "due": "offered",  # the wait for a retry is over
+        "turn": "offered",  # the head is done in the other lane
         "leave": "idle",
         "next": "offered",
+        "next_early": "waiting",
     },
 }
 

@@ -1,384 +1,320 @@
-"""A model of runs, steps and lanes after the tables of steps.ledger.states, to which a machine holds the scripts."""
+"""A model of runs, steps, lanes and claims after the tables of steps.ledger.states: what each verb must bring about."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-from steps.ledger import Ledger
-from steps.ledger.keys import key_root
-from steps.ledger.records import Beat, Claimed, NewRun, ParcelRange, Ready, StepFate
-from steps.ledger.states import after
-from tests.support.ledgers import FAILED, OK
+from steps.ledger.records import NewRun, ParcelRange
+from steps.ledger.states import START_OF_STEP, after
 
 LANES = ("a", "b")
-WORKERS = ("w1", "w2", "w3")
-NOT_STARTED = frozenset({"waiting", "ready", "published"})
+NOT_STARTED = frozenset({"waiting", "ready"})
+HOLDING = frozenset({"running", "settled"})
 MAX_DEATHS = 3
+
+GIVEN_BACK = {"retry": "retry", "long_retry": "retry", "park": "park", "release": "release"}
+"""Fates that are no outcome, and the events of the table that they are."""
+
+STEPS_OUT = frozenset({"long_retry", "park"})
 
 
 @dataclass
 class ModelStep:
-    critical: bool
-    state: str = "waiting"
+    """A step; not yet started is ``waiting``, or ``ready`` where it was given back."""
+
+    queue: str
+    lane: str
+    state: str = START_OF_STEP
     status: str | None = None
     fence: int = 0
     worker: str = ""
-    parcel: int = 0
     deaths: int = 0
     starts: int = 0
-    settled_by_stop: bool = False
+    failures: int = 0
+
+    @property
+    def critical(self) -> bool:
+        return self.lane != ""
+
+    def go(self, event: str) -> None:
+        self.state = after(self.state, event)
+
+    def end(self, event: str, status: str) -> None:
+        self.go(event)
+        self.status = status
 
 
-@dataclass
+@dataclass(repr=False)
 class ModelRun:
+    """A run; its completion body, if it has one, is its last step."""
+
     name: str
     steps: list[ModelStep]
     parcels: list[ParcelRange]
     critical_parcels: int
+    has_body: bool
     max_concurrency: int
     critical_first: bool
     stops_at_failure: bool
-    stopped: bool = False
-    skipping_from: int | None = None
+    stop: str | None = None
+    away: bool = False
+    body_in_line: bool = False
     fixed: dict[int, bytes] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def size(self) -> int:
+        return len(self.steps) - self.has_body
+
+    @property
+    def plain(self) -> list[ModelStep]:
+        return self.steps[: self.size]
 
     @property
     def critical_left(self) -> int:
-        return sum(step.critical and step.status is None for step in self.steps)
+        return sum(step.critical and step.status is None for step in self.plain)
 
     @property
     def left(self) -> int:
-        return sum(step.status is None for step in self.steps)
+        return sum(step.status is None for step in self.plain)
 
     @property
     def running(self) -> int:
         return sum(step.state == "running" and not step.critical for step in self.steps)
 
+    @property
+    def phase(self) -> str:
+        if self.left:
+            return "open"
+        return "body" if self.has_body and self.steps[-1].status is None else "closed"
+
     def holding(self) -> int | None:
         """The critical step that was claimed and has not vacated."""
-        return next((i for i, s in enumerate(self.steps) if s.critical and s.state in {"running", "settled"}), None)
+        return next((i for i, step in enumerate(self.steps) if step.critical and step.state in HOLDING), None)
 
     def current(self) -> int | None:
         """The critical step whose turn it is."""
-        return next((i for i, step in enumerate(self.steps) if step.critical and step.status is None), None)
+        if self.phase == "body":
+            return self.size if self.body_in_line else None
+        return next((i for i, step in enumerate(self.plain) if step.critical and step.status is None), None)
 
     def parcel_of(self, index: int) -> int:
-        return next(k for k, p in enumerate(self.parcels) if p.first <= index <= p.last)
+        return next(k for k, parcel in enumerate(self.parcels) if parcel.first <= index <= parcel.last)
+
+    def is_body(self, parcel: int) -> bool:
+        return self.has_body and parcel == len(self.parcels) - 1
+
+    def gate_is_open(self) -> bool:
+        return not (self.critical_first and self.critical_left)
 
     def lanes_ahead(self) -> set[str]:
         """Where the run stands in line: the lanes of its parcels that are not done with."""
-        holding, current = self.holding(), self.current()
-        first = holding if holding is not None else current
-        if first is None or (self.critical_left == 0 and holding is None):
+        first = self.holding() if self.holding() is not None else self.current()
+        if first is None or self.away:
             return set()
-        return {p.lane for p in self.parcels[self.parcel_of(first) : self.critical_parcels]}
+        if first == self.size:
+            return {self.steps[first].lane}
+        return {parcel.lane for parcel in self.parcels[self.parcel_of(first) : self.critical_parcels]}
 
 
-def plan_of(name: str, kinds: list[str], shape: dict[str, Any]) -> tuple[ModelRun, NewRun]:
-    """Build the same run for the model and for the ledger; kinds are lanes for critical steps, '' for parallel ones."""
-    critical = [kind for kind in kinds if kind]
-    parcels: list[ParcelRange] = []
-    for index, lane in enumerate(critical):
-        if parcels and parcels[-1].lane == lane:
-            parcels[-1] = ParcelRange("critical", lane, parcels[-1].first, index)
+class ModelSite:
+    """All runs, the lines of the lanes, and what each worker has claimed."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, ModelRun] = {}
+        self.lines: dict[str, list[str]] = {lane: [] for lane in LANES}
+        self.claims: dict[str, dict[tuple[str, int], int]] = {}
+        self.asked: dict[str, list[tuple[str, int]]] = {}
+        self.last_fence = 0
+
+    def join(self, worker: str) -> None:
+        self.claims[worker], self.asked[worker] = {}, []
+
+    def open(self, run: ModelRun) -> None:
+        self.runs[run.name] = run
+        for lane in run.lanes_ahead():
+            self.lines[lane].append(run.name)
+        self.tidy(run)
+
+    # claiming -----------------------------------------------------------------------------------------------------
+
+    def standing(self, run: ModelRun, parcel: int) -> str:
+        """Say why a parcel would be granted to a live worker, or why not."""
+        if run.phase != ("body" if run.is_body(parcel) else "open") or run.stop:
+            return "ended"
+        span = run.parcels[parcel]
+        if not span.lane:
+            return self._parallel_standing(run, span)
+        current = run.current()
+        if run.holding() is not None:
+            return "held"
+        if current is None or not span.first <= current <= span.last or run.steps[current].state == "delayed":
+            return "early"
+        return "granted" if self.lines[span.lane][0] == run.name else "in line"
+
+    @staticmethod
+    def _parallel_standing(run: ModelRun, span: ParcelRange) -> str:
+        if not run.gate_is_open():
+            return "gate"
+        if not any(step.state in NOT_STARTED for step in run.steps[span.first : span.last + 1]):
+            return "taken"
+        return "granted" if run.running < run.max_concurrency else "full"
+
+    def grants(self, run: ModelRun, parcel: int, worker: str, want: int) -> int:
+        """How many steps a claim must be granted."""
+        if worker not in self.claims or self.standing(run, parcel) != "granted":
+            return 0
+        span = run.parcels[parcel]
+        if span.lane:
+            return min(1, want)
+        unstarted = sum(step.state in NOT_STARTED for step in run.steps[span.first : span.last + 1])
+        return max(0, min(want, unstarted, run.max_concurrency - run.running))
+
+    def is_reached(self, run: ModelRun, index: int) -> bool:
+        """Whether a step that has not started may be published."""
+        step = run.steps[index]
+        if step.critical:
+            return run.current() == index and self.standing(run, run.parcel_of(index)) == "granted"
+        if run.has_body and index == run.size:
+            return run.phase == "body"
+        return run.gate_is_open()
+
+    def take(self, run: ModelRun, index: int, worker: str, fence: int) -> None:
+        """Note a claim that was granted."""
+        step = run.steps[index]
+        assert step.state in NOT_STARTED, step
+        assert fence > self.last_fence
+        step.state = after("ready", "claim")
+        step.fence, step.worker = fence, worker
+        step.starts += 1
+        self.last_fence = fence
+        self.claims[worker][run.name, index] = fence
+
+    # what becomes of claims ---------------------------------------------------------------------------------------
+
+    def settle(self, run: ModelRun, index: int, kind: str) -> None:
+        step = run.steps[index]
+        step.starts -= kind == "park"  # its code never began
+        keeps_lane = kind == "settle_only" and step.critical
+        if not keeps_lane:
+            del self.claims[step.worker][run.name, index]
+        if kind in GIVEN_BACK and run.stop:
+            step.end("settle", run.stop)
+        elif kind in GIVEN_BACK:
+            step.go(GIVEN_BACK[kind])
+            step.failures += kind in {"retry", "long_retry"}
+            run.away = run.away or (step.critical and kind in STEPS_OUT)
         else:
-            parcels.append(ParcelRange("critical", lane, index, index))
-    critical_parcels = len(parcels)
-    if len(critical) < len(kinds):
-        parcels.append(ParcelRange("parallel", "", len(critical), len(kinds) - 1))
-    steps = [ModelStep(critical=index < len(critical)) for index in range(len(kinds))]
-    model = ModelRun(name, steps, parcels, critical_parcels, **shape)
-    calls = tuple(f'{{"id":"s{index}"}}' for index in range(len(kinds)))
+            step.end("settle_only" if keeps_lane else "settle", "failed" if kind == "failed" else "succeeded")
+        self.follow(run, index)
+
+    def vacate(self, run: ModelRun, index: int, event: str = "vacate") -> None:
+        step = run.steps[index]
+        del self.claims[step.worker][run.name, index]
+        step.go(event)
+        self.tidy(run)
+
+    def take_back(self, worker: str, claim: tuple[str, int], *, announced: bool = False) -> None:
+        run, index = self.runs[claim[0]], claim[1]
+        step = run.steps[index]
+        if step.state == "settled":
+            return self.vacate(run, index, "reap")
+        del self.claims[worker][claim]
+        step.deaths += not announced
+        step.go("release" if announced else "reap")
+        if run.stop:
+            step.end("stop", run.stop)
+        elif step.deaths >= MAX_DEATHS:
+            step.state, step.status = after("running", "reap_at_limit"), "lost"
+        return self.follow(run, index)
+
+    def take_back_all(self, worker: str, *, announced: bool = False) -> None:
+        for claim in list(self.claims[worker]):
+            self.take_back(worker, claim, announced=announced)
+        self.asked[worker] = []
+
+    def stop(self, run: ModelRun, status: str) -> None:
+        if run.phase != "open" or run.stop:
+            return
+        run.stop = status
+        for index, step in enumerate(run.plain):
+            if step.state == "running":
+                self.asked[step.worker].append((run.name, index))
+            elif step.status is None:
+                step.end("stop", status)
+        self.tidy(run)
+
+    def end_grace(self, run: ModelRun) -> None:
+        for step in run.plain:
+            if step.state == "running":
+                step.end("stop", run.stop or "")
+        self.tidy(run)
+
+    def due(self) -> None:
+        """All waits for a retry are over, in the order of the names that the ledger keeps them under."""
+        late = [(f"retry:{r.name}:{i}", r, s) for r in self.runs.values() for i, s in enumerate(r.steps)]
+        for _, run, step in sorted((one for one in late if one[2].state == "delayed"), key=lambda one: one[0]):
+            step.go("due")
+            if step.critical and run.away:
+                run.away = False
+                for lane in run.lanes_ahead():
+                    self.lines[lane].append(run.name)
+
+    # what follows -------------------------------------------------------------------------------------------------
+
+    def follow(self, run: ModelRun, index: int) -> None:
+        step = run.steps[index]
+        has_failed = step.status not in {None, "succeeded"}
+        if step.critical and index < run.size and has_failed and run.stops_at_failure and not run.stop:
+            for later in run.plain[index + 1 :]:
+                if later.critical and later.status is None:
+                    later.end("stop", "skipped")
+        self.tidy(run)
+
+    def tidy(self, run: ModelRun) -> None:
+        """Leave the lanes that are done with, and begin the completion body when the last step has settled."""
+        if run.left == 0 and run.has_body and run.steps[-1].state == START_OF_STEP and not run.body_in_line:
+            if run.stop == "cancelled":
+                run.steps[-1].end("stop", "cancelled")
+            run.stop = None
+        ahead = run.lanes_ahead()
+        for lane, line in self.lines.items():
+            if run.name in line and lane not in ahead:
+                line.remove(run.name)
+        if run.phase == "body" and run.steps[-1].critical and run.holding() is None and not run.body_in_line:
+            run.body_in_line, run.away = True, False
+            self.lines[run.steps[-1].lane].append(run.name)
+
+
+def plan_of(name: str, kinds: list[str], body: str | None, shape: dict[str, Any]) -> tuple[ModelRun, NewRun]:
+    """Build the same run for the model and for the ledger.
+
+    Kinds are lanes for critical steps and ``parallel`` or ``other``, the queue, for parallel ones; ``body`` likewise.
+    """
+    ordered = sorted(kinds, key=lambda kind: (kind not in LANES, kind == "other"))
+    parcels: list[ParcelRange] = []
+    for index, kind in enumerate(ordered):
+        queue, lane = ("critical", kind) if kind in LANES else (kind, "")
+        if parcels and (parcels[-1].queue, parcels[-1].lane) == (queue, lane):
+            parcels[-1] = ParcelRange(queue, lane, parcels[-1].first, index)
+        else:
+            parcels.append(ParcelRange(queue, lane, index, index))
+    critical_parcels = sum(parcel.lane != "" for parcel in parcels)
+    if body is not None:
+        queue, lane = ("critical", body) if body in LANES else (body, "")
+        parcels.append(ParcelRange(queue, lane, len(ordered), len(ordered)))
+    steps = [ModelStep(parcel.queue, parcel.lane) for parcel in parcels for _ in range(parcel.first, parcel.last + 1)]
+    model = ModelRun(name, steps, parcels, critical_parcels, body is not None, **shape)
     run = NewRun(
         run_id=name,
         meta="{}",
-        calls=calls,
+        calls=tuple(f'{{"id":"s{index}"}}' for index in range(len(steps))),
         parcels=tuple(parcels),
-        critical_count=len(critical),
+        critical_count=sum(kind in LANES for kind in ordered),
         critical_parcels=critical_parcels,
         deadline_s=3600,
+        has_body=body is not None,
         **shape,
     )
     return model, run
-
-
-class LedgerMachine(RuleBasedStateMachine):
-    """Random verbs in random order against the ledger; the model says what each must answer."""
-
-    make_ledger: ClassVar[Any]  # () -> (Ledger, client); set by the test that runs the machine
-
-    ledger: Ledger
-    client: Any
-
-    @initialize()
-    def enter(self) -> None:
-        self.ledger, self.client = type(self).make_ledger()
-        self.root = key_root("stepline")
-        self.runs: dict[str, ModelRun] = {}
-        self.line: dict[str, list[str]] = {lane: [] for lane in LANES}
-        self.alive: set[str] = set()
-        self.messages: list[Ready] = []
-        self.beats: dict[str, int] = {}
-        for worker in WORKERS:
-            self._join(worker)
-
-    def _join(self, worker: str) -> None:
-        self.ledger.tick(Beat(worker, "join", "critical" if worker == "w1" else "parallel"))
-        self.alive.add(worker)
-
-    # what may happen ----------------------------------------------------------------------------------------------
-
-    @rule(
-        kinds=st.lists(st.sampled_from(["a", "a", "b", "", ""]), max_size=7),
-        max_concurrency=st.integers(1, 4),
-        critical_first=st.booleans(),
-        stops_at_failure=st.booleans(),
-    )
-    def open(self, kinds: list[str], **shape: Any) -> None:
-        name = f"r{len(self.runs)}"
-        model, run = plan_of(name, sorted(kinds, key=lambda kind: kind == ""), shape)
-        self.messages += self.ledger.open(run).ready
-        again = self.ledger.open(run)
-        assert not again.created and not again.ready
-        self.runs[name] = model
-        for lane in model.lanes_ahead():
-            self.line[lane].append(name)
-
-    @precondition(lambda self: self.runs)
-    @rule(data=st.data(), worker=st.sampled_from(WORKERS), want=st.integers(1, 5))
-    def claim(self, data: Any, worker: str, want: int) -> None:
-        name = data.draw(st.sampled_from(sorted(self.runs)))
-        if not self.runs[name].parcels:
-            return
-        parcel = data.draw(st.integers(0, len(self.runs[name].parcels) - 1))
-        claimed = self.ledger.claim(name, parcel, worker=worker, want=want, with_meta=True)
-        assert claimed is not None
-        self._note_claim(name, parcel, worker, want, claimed)
-
-    def _note_claim(self, name: str, parcel: int, worker: str, want: int, claimed: Claimed) -> None:
-        run = self.runs[name]
-        expected = self._claimable(run, parcel, want) if worker in self.alive else 0
-        assert len(claimed.steps) == expected, (name, parcel, claimed)
-        for step in claimed.steps:
-            model = run.steps[step.index]
-            assert model.state in NOT_STARTED, model
-            assert run.parcel_of(step.index) == parcel
-            model.state = after("published", "claim")
-            assert step.fence > max(s.fence for r in self.runs.values() for s in r.steps)
-            model.fence, model.worker, model.parcel = step.fence, worker, parcel
-            model.starts += 1
-            assert step.attempt == model.starts
-
-    def _claimable(self, run: ModelRun, parcel: int, want: int) -> int:
-        span = run.parcels[parcel]
-        if run.stopped:
-            return 0
-        if span.lane:
-            current = run.current()
-            is_turn = current is not None and span.first <= current <= span.last and run.holding() is None
-            return int(is_turn and self.line[span.lane][0] == run.name and run.steps[current].state != "delayed")  # type: ignore[index]
-        if run.critical_first and run.critical_left:
-            return 0
-        open_steps = sum(step.state in NOT_STARTED for step in run.steps[span.first : span.last + 1])
-        return max(0, min(want, open_steps, run.max_concurrency - run.running))
-
-    def _running(self) -> list[tuple[str, int]]:
-        return [(n, i) for n, r in self.runs.items() for i, s in enumerate(r.steps) if s.state == "running"]
-
-    @precondition(lambda self: self._running())
-    @rule(
-        data=st.data(),
-        kind=st.sampled_from(["ok", "ok", "failed", "retry", "release", "settle_only", "stale"]),
-        want=st.integers(0, 4),
-    )
-    def settle(self, data: Any, kind: str, want: int) -> None:
-        name, index = data.draw(st.sampled_from(self._running()))
-        run, step = self.runs[name], self.runs[name].steps[index]
-        fence = step.fence - 1 if kind == "stale" else step.fence
-        fate = {
-            "retry": StepFate(index, fence, "R", "0"),
-            "release": StepFate(index, fence, "B"),
-            "failed": StepFate(index, fence, "S", "failed", FAILED),
-        }.get(kind, StepFate(index, fence, "S", "succeeded", OK))
-        if want and kind != "settle_only":
-            settled = self.ledger.settle_and_claim_next(name, step.parcel, [fate], worker=step.worker, want=want)
-        else:
-            settled = self.ledger.settle(name, step.parcel, [fate], worker=step.worker, vacated=kind != "settle_only")
-        assert settled.accepted == (kind != "stale",)
-        self.messages += settled.ready
-        if kind != "stale":
-            self._note_fate(run, index, kind)
-        if want and kind != "settle_only":
-            refused = kind == "stale" and step.critical
-            self._note_claim(name, step.parcel, step.worker, 0 if refused else want, settled.next)
-
-    def _note_fate(self, run: ModelRun, index: int, kind: str) -> None:
-        step = run.steps[index]
-        if run.stopped and kind in {"retry", "release"}:
-            step.state, step.status = after(step.state, "settle"), "cancelled"
-        elif kind in {"retry", "release"}:
-            step.state = after(step.state, kind)
-        else:
-            step.state = after(step.state, kind if kind == "settle_only" and step.critical else "settle")
-            step.status = "failed" if kind == "failed" else "succeeded"
-        self._follow(run, index)
-
-    def _follow(self, run: ModelRun, index: int) -> None:
-        step = run.steps[index]
-        if step.critical and run.stops_at_failure and step.status not in {None, "succeeded"} and not run.stopped:
-            for later in run.steps[index + 1 :]:
-                if later.critical and later.status is None:
-                    later.state, later.status = "vacated", "skipped"
-        self._tidy_lanes(run)
-
-    def _tidy_lanes(self, run: ModelRun) -> None:
-        ahead = run.lanes_ahead()
-        for lane, line in self.line.items():
-            if run.name in line and lane not in ahead:
-                line.remove(run.name)
-
-    @precondition(lambda self: self._draining())
-    @rule(data=st.data())
-    def vacate(self, data: Any) -> None:
-        name, index = data.draw(st.sampled_from(self._draining()))
-        step = self.runs[name].steps[index]
-        assert not self.ledger.vacate(name, index, step.fence - 1).accepted[0]
-        settled = self.ledger.vacate(name, index, step.fence)
-        assert settled.accepted == (True,)
-        self.messages += settled.ready
-        step.state = after(step.state, "vacate")
-        self._tidy_lanes(self.runs[name])
-
-    def _draining(self) -> list[tuple[str, int]]:
-        return [
-            (n, i) for n, r in self.runs.items() for i, s in enumerate(r.steps) if s.critical and s.state == "settled"
-        ]
-
-    @rule()
-    def tick(self) -> None:
-        ticked = self.ledger.tick(Beat("w3", "beat"))
-        self.messages += ticked.ready
-        self.beats = dict(ticked.beats)
-        for run in self.runs.values():
-            for step in run.steps:
-                if step.state == "delayed":
-                    step.state = after("delayed", "due")
-
-    @precondition(lambda self: self.runs)
-    @rule(data=st.data())
-    def cancel(self, data: Any) -> None:
-        run = self.runs[data.draw(st.sampled_from(sorted(self.runs)))]
-        was_open = run.left > 0
-        self.messages += self.ledger.cancel(run.name, "enough")
-        if was_open and not run.stopped:
-            run.stopped = True
-            for step in run.steps:
-                if step.status is None and step.state != "running":
-                    step.state, step.status = after(step.state, "stop"), "cancelled"
-            self._tidy_lanes(run)
-
-    @rule(worker=st.sampled_from(["w1", "w2"]))
-    def die_and_come_back(self, worker: str) -> None:
-        self.tick()
-        assert worker in self.beats
-        self.messages += self.ledger.tick(Beat("w3", "beat", reap=((worker, self.beats[worker] - 1),))).ready
-        self.messages += self.ledger.tick(Beat("w3", "beat", reap=((worker, self.beats[worker]),))).ready
-        assert self.ledger.tick(Beat(worker, "beat")).standing == "dead"
-        for run in self.runs.values():
-            for index, step in enumerate(run.steps):
-                if step.worker == worker and step.state in {"running", "settled"}:
-                    self._bury(run, index)
-        self._join(worker)
-
-    def _bury(self, run: ModelRun, index: int) -> None:
-        step = run.steps[index]
-        if step.state == "settled":
-            step.state = after("settled", "reap")
-            return self._tidy_lanes(run)
-        step.deaths += 1
-        if run.stopped:
-            step.state, step.status = "vacated", "cancelled"
-        elif step.deaths >= MAX_DEATHS:
-            step.state, step.status = after("running", "reap_at_limit"), "lost"
-        else:
-            step.state = after("running", "reap")
-        return self._follow(run, index)
-
-    # what must always hold ----------------------------------------------------------------------------------------
-
-    @invariant()
-    def the_states_are_those_of_the_model(self) -> None:
-        for name, run in getattr(self, "runs", {}).items():
-            record = self.client.hgetall(f"{self.root}run:{name}")
-            assert int(record[b"left"]) == run.left, (name, record)
-            for index, step in enumerate(run.steps):
-                seen = record.get(b"s%d" % index, b"new").split(b"|")[0].decode()
-                assert seen == step.state or (seen in {"new", "ready"} and step.state in NOT_STARTED), (
-                    name,
-                    index,
-                    seen,
-                    step,
-                )
-                assert (b"o%d" % index in record) == (step.status is not None)
-                if step.status is not None:
-                    outcome = record[b"o%d" % index]
-                    assert run.fixed.setdefault(index, outcome) == outcome
-                    assert f'"status":"{step.status}"'.encode() in outcome
-
-    @invariant()
-    def the_lines_are_those_of_the_model(self) -> None:
-        for lane, line in getattr(self, "line", {}).items():
-            seen = [name.decode() for name in self.client.zrange(f"{self.root}lane:{lane}", 0, -1)]
-            assert seen == line, lane
-
-    @invariant()
-    def a_lane_has_at_most_one_step_that_may_run(self) -> None:
-        for lane in LANES:
-            holders = [
-                (run.name, index)
-                for run in getattr(self, "runs", {}).values()
-                for index, step in enumerate(run.steps)
-                if step.critical
-                and step.state in {"running", "settled"}
-                and run.parcels[run.parcel_of(index)].lane == lane
-            ]
-            assert len(holders) <= 1
-
-    def teardown(self) -> None:
-        """Whatever happened, honest workers that only follow messages and ticks bring every run to its end."""
-        if not hasattr(self, "runs"):
-            return
-        for name, index in self._draining():
-            self.messages += self.ledger.vacate(name, index, self.runs[name].steps[index].fence).ready
-        for name, index in self._running():
-            step = self.runs[name].steps[index]
-            fate = StepFate(index, step.fence, "S", "succeeded", OK)
-            self.messages += self.ledger.settle(name, step.parcel, [fate], worker=step.worker).ready
-        for _ in range(500):
-            if not self.messages:
-                ticked = self.ledger.tick(Beat("w3", "beat"))
-                self.messages = [*ticked.ready, *ticked.maybe_lost]
-                if not self.messages and not self._unfinished():
-                    break
-                continue
-            self._work_off(self.messages.pop(0))
-        assert not self._unfinished()
-        assert set(self.client.hvals(f"{self.root}pending")) <= {b"0"}
-        assert not self.client.hgetall(f"{self.root}lanes")
-        assert not [key for lane in LANES for key in self.client.zrange(f"{self.root}lane:{lane}", 0, -1)]
-        assert not [key for worker in WORKERS for key in self.client.hgetall(f"{self.root}claims:{worker}")]
-
-    def _unfinished(self) -> list[str]:
-        return [name for name in self.runs if not self.ledger.read(name).is_settled]
-
-    def _work_off(self, message: Ready) -> None:
-        claimed = self.ledger.claim(message.run_id, message.parcel, worker="w3", want=3, with_meta=False)
-        assert claimed is not None
-        while claimed.steps:
-            fates = [StepFate(step.index, step.fence, "S", "succeeded", OK) for step in claimed.steps]
-            settled = self.ledger.settle_and_claim_next(message.run_id, message.parcel, fates, worker="w3", want=3)
-            assert all(settled.accepted)
-            self.messages += settled.ready
-            claimed = settled.next

@@ -5,7 +5,8 @@ from typing import Any
 
 from config.settings import Settings
 from producer.batch import Batch, parse_batch
-from producer.plan import Plan, make_plan
+from producer.plan import make_plan
+from producer.planned import Plan
 from steps.classifier import StepClassifier
 from steps.decorator import step
 from steps.definition import StepFacts

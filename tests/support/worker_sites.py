@@ -100,6 +100,10 @@ class WorkerSite:
         fields = self._redis.hgetall(f"{self._root}run:{run_id}")
         return sum(int(text.split("|")[2]) for name, text in fields.items() if name[0] == "s" and name[1:].isdecimal())
 
+    def is_settled(self, run_id: str) -> bool:
+        """Whether every step of a run has its outcome."""
+        return self._ledger.read(run_id).is_settled
+
     def is_closed(self, run_id: str) -> bool:
         """Whether nothing of a run is left to do, its completion body included."""
         return self._redis.hget(f"{self._root}run:{run_id}", "state") == "closed"

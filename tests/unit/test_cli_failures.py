@@ -10,13 +10,16 @@ from producer.cli.failures import RunInterrupted, UsageError, error_document, ex
 from producer.site_errors import EmbeddedRedisFailed, NoRedisServer, SiteBusy, SiteError
 from steps.errors import (
     BrokerUnavailable,
+    DuplicateStep,
     GatherTimeout,
     InvalidBatch,
+    InvalidStep,
     KeyConflict,
     Problem,
     QueueFull,
     RunLost,
     SubmitUnknown,
+    UnfitRedis,
     UnknownStep,
 )
 
@@ -31,9 +34,12 @@ from steps.errors import (
         (SettingsError("x"), 2),
         (InvalidBatch([Problem("steps[0]", "x")]), 2),
         (UnknownStep("A"), 2),
+        (InvalidStep("x"), 2),
+        (DuplicateStep("A", "x", "y"), 2),
         (KeyConflict("k", "r"), 2),
         (SiteBusy("x"), 2),
         (BrokerUnavailable("x"), 3),
+        (UnfitRedis("x"), 3),
         (SubmitUnknown("r"), 3),
         (SiteError("x"), 3),
         (NoRedisServer("x"), 3),

@@ -10,9 +10,9 @@ import pytest
 from steps.backoff import Backoff
 from steps.decorator import define, step
 from steps.definition import StepFacts
+from steps.errors import InvalidStep
 from steps.options import StepOptions
 from steps.registry import StepRegistry
-from steps.signature import InvalidStep
 
 REGISTRY = StepRegistry()
 

@@ -16,6 +16,7 @@ EXAMPLES = [
     InvalidBatch([Problem("steps[0]", "is bad")]),
     UnknownStep("GetChat", ["GetChatStep"]),
     UnknownStep("GetChat", (), [Problem("steps[1]", "is not known")]),
+    errors.InvalidStep("step 'A' (one.A) yields"),
     errors.DuplicateStep("A", "one.A", "two.A"),
     errors.QueueFull("critical", 100_000, 100_000),
     errors.BrokerUnavailable("no Redis at localhost:1"),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.lanes import MAX_LANE_CHARS, LaneError, lane_key
+from config.limits import MAX_LANE_CHARS
+from producer.lanes import LaneError, lane_key
 
 
 def no_default(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-from tests.support.ledger_model import LedgerMachine
+from tests.support.ledger_machine import UNHURRIED, LedgerMachine
 from tests.support.ledgers import fake_client, ledger_on
 
 
@@ -11,7 +11,7 @@ class OnFakeredis(LedgerMachine):
     def make_ledger():  # type: ignore[no-untyped-def]
         client = fake_client()
         client.flushall()
-        return ledger_on(client), client
+        return ledger_on(client, **UNHURRIED), client
 
 
 TestTheScriptsFollowTheTablesOnFakeredis = OnFakeredis.TestCase

@@ -14,9 +14,8 @@ import pytest
 from config.errors import SettingsError
 from steps import registry as registry_module
 from steps.decorator import step
-from steps.errors import DuplicateStep, UnknownStep
+from steps.errors import DuplicateStep, InvalidStep, UnknownStep
 from steps.registry import StepRegistry, load_step_modules
-from steps.signature import InvalidStep
 
 MakeModule = Callable[[str, str], str]
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 
 from steps.decorator import define
-from steps.signature import InvalidStep
+from steps.errors import InvalidStep
 
 if TYPE_CHECKING:
     from steps.context import StepContext

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
-from examples.view_switch import data, steps
-from examples.view_switch.checkout import environment_without_git, usable_checkout
-from examples.view_switch.ten_sleeps import SLEEPS_MS
-from examples.view_switch.timeline import WIDTH, timeline
-from examples.view_switch.views import VIEW_SWITCH, Timed
 from producer.result import Result
 from steps.classifier import StepClassifier
 from steps.context import StepContext
 from steps.outcome import Outcome
+from steps.registry import StepRegistry
+
+with StepRegistry().isolated():  # other tests define steps of the same names
+    from examples.view_switch import data, steps
+    from examples.view_switch.checkout import environment_without_git, usable_checkout
+    from examples.view_switch.ten_sleeps import SLEEPS_MS
+    from examples.view_switch.timeline import WIDTH, timeline
+    from examples.view_switch.views import VIEW_SWITCH, Timed
 
 SESSION = "s"
 

@@ -64,12 +64,14 @@ end
 -- Returns the steps granted and whether the caller, when it has room, should ask again.
 local function grant(R, k, worker, want)
   if want <= 0 or not is_turn(R, k) or get(R, 'stop') ~= '' or get(R, 'x' .. k) == '' then return {}, false end
+  if get(R, 'state') == 'open' and NOW >= tonumber(get(R, 'deadline')) then return {}, false end
   if call('EXISTS', WORKER .. worker) == 0 then return {}, false end
   local taken
   if parcel_of(R, k).lane ~= '' then taken = take_critical(R, k) else taken = take_parallel(R, k, want) end
   if #taken == 0 then return {}, false end
   put(R, 'pub' .. k, '1')
-  return start(R, k, taken, worker), parcel_of(R, k).lane == '' and claimable(R, k) > 0
+  local has_places = count_of(R, 'running') < count_of(R, 'maxc')
+  return start(R, k, taken, worker), parcel_of(R, k).lane == '' and has_places and claimable(R, k) > 0
 end
 
 -- What an attempt must know of its run: now, what is left of the deadline (-1: none), how many outcomes there are.

@@ -206,9 +206,11 @@ local function fix(R, i, s, state, status, payload)
   end
 end
 
+local STOPS_KEPT = 10000 -- for a worker that does not fetch them; a running step ends at its own time-out too
+
 local function ask_to_stop(R, i, s)
   call('RPUSH', STOPS .. s.worker, claim_field(R, i))
-  call('LTRIM', STOPS .. s.worker, -10000, -1)
+  call('LTRIM', STOPS .. s.worker, -STOPS_KEPT, -1)
 end
 
 local budget = SLICE -- what all the sweeps of one call may touch

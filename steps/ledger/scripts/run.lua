@@ -2,12 +2,14 @@
 --
 -- run:RUN fields
 --   meta, n, ncrit, maxc, wave, order, strat, segs, np, body      fixed by open (segs: critical parcels, np: all but the body's)
+--   created, deadline, settled_at  when      watch  inboxes to notify, by commas      ck<k>  looks at parcel k in vain
 --   d<i>  the call of step i     x<k>  parcel k: queue, lane, first, last (a line each)
 --   state  open | body | closed  (body: all outcomes are there, the completion body is under way)
 --   left, crit_left  steps, critical steps without an outcome     running  attempts on parallel parcels
 --   seg  the critical parcel whose turn it is    offered  1: it is published    hold  the step holding the lane
 --   away  1: the run has stepped out of its lanes        lanes  where it stands in line     ln:<lane>  parcels left there
 --   c<k>  next step to claim     l<k>  steps given back     r<k>  ready since     pub<k>  1: publishing is confirmed
+--   gate  1: the parallel parcels have been published       swept  next step to end by stop       final  1: its grace is over
 --   stop  status|type|message: what ends all that has not started       skip  index|failed step: critical steps to skip
 --   s<i>  state|attempts|deaths|failures|fence|worker|ready|started|parcel      o<i>  the outcome
 -- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.

@@ -42,6 +42,14 @@ local function stopped_outcome(R, s)
   return status, settlement(status, s.attempts, kind, message)
 end
 
+-- A step that was stopped with its run ends as the run does; what is known of its attempt is kept.
+local function stopped_while_running(R, payload)
+  local status, kind, message = string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$')
+  local outcome = cjson.decode(payload)
+  outcome.status, outcome.error = status, {type = kind, message = message}
+  return status, cjson.encode(outcome)
+end
+
 -- The code of a settled critical step has stopped: whoever is next in its lane may start.
 local function free_lane(R, i, s)
   s.state = 'vacated'
@@ -61,9 +69,12 @@ local function settle_one(R, i, fence, kind, arg, payload, vacated)
   if s.state ~= 'running' then return '0' end
   local critical = is_critical(R, i)
   let_go(R, i, s, critical, vacated)
+  if kind == 'P' then s.attempts = s.attempts - 1 end -- its code never began
   if kind ~= 'S' and get(R, 'stop') ~= '' then
     kind = 'S'
     arg, payload = stopped_outcome(R, s)
+  elseif arg == 'cancelled' and get(R, 'stop') ~= '' then
+    arg, payload = stopped_while_running(R, payload)
   end
   if kind == 'S' then
     if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end

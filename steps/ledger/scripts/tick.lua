@@ -6,6 +6,7 @@
 -- RUNS: lines, runs to look after now. lost?: parcels nobody has claimed, to publish again if their queue is empty.
 local worker, mode, queue = ARGV[3], ARGV[4], ARGV[5]
 local DUE_A_TICK = 200
+local FORGOTTEN_A_TICK = 100 -- steps that no worker has listed for long
 local lost, standing = {}, 'none'
 
 local function lines(text) return string.gmatch(text, '[^\n]+') end
@@ -41,7 +42,7 @@ if mode == 'join' or mode == 'beat' then
     call('HSET', KNOWN, name, facts)
     call('ZADD', KNOWN_SEEN, num(NOW_MS), name)
   end
-  for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - ARGV[12]), 'LIMIT', 0, 100)) do
+  for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - ARGV[12]), 'LIMIT', 0, FORGOTTEN_A_TICK)) do
     call('HDEL', KNOWN, name)
     call('ZREM', KNOWN_SEEN, name)
   end

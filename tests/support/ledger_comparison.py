@@ -1,0 +1,83 @@
+"""Compares what Redis holds of a site with the model, and every change with the tables of steps.ledger.states."""
+
+from typing import Any
+
+from steps.ledger.states import LANE_LIFE, START_OF_LANE, START_OF_STEP, STEP_LIFE
+from tests.support.ledger_model import LANES, NOT_STARTED, ModelRun, ModelSite
+from tests.support.ledger_sight import LaneSight, Record, events_between, lane_events, state_of_lane, state_of_step
+
+QUEUES = ("critical", "parallel", "other")
+
+Walked = set[tuple[str, str, str]]
+"""(step or lane, state, event): rows of the tables that were seen to be taken."""
+
+
+class Comparison:
+    """Looks at Redis again and again, and remembers what it saw last."""
+
+    def __init__(self, site: ModelSite, client: Any, root: str, walked: Walked) -> None:
+        self.site = site
+        self.client = client
+        self.root = root
+        self.walked = walked
+        self.steps_seen: dict[tuple[str, int], str] = {}
+        self.lanes_seen = {lane: LaneSight(START_OF_LANE, ()) for lane in LANES}
+
+    def check(self, *, steps: frozenset[str], lanes: frozenset[str]) -> None:
+        """Fail where Redis and the model differ, or where these events of the tables do not explain a change."""
+        runs, workers = list(self.site.runs.values()), list(self.site.claims)
+        look = self.client.pipeline(transaction=False)
+        for name in (*(f"run:{run.name}" for run in runs), "pending", *(f"claims:{worker}" for worker in workers)):
+            look.hgetall(self.root + name)
+        for lane in LANES:
+            look.zrange(f"{self.root}lane:{lane}", 0, -1)
+        seen = look.execute()
+        records = {run.name: record for run, record in zip(runs, seen, strict=False)}
+        for run in runs:
+            self._compare_run(run, records[run.name])
+            for index in range(len(run.steps)):
+                self._compare_step(run, index, records[run.name], steps)
+        for lane, line in zip(LANES, seen[-len(LANES) :], strict=True):
+            self._compare_lane(lane, [name.decode() for name in line], records, lanes)
+        self._compare_pending(seen[len(runs)])
+        for worker, claims in zip(workers, seen[len(runs) + 1 :], strict=False):
+            self._compare_claims(worker, claims)
+
+    def _compare_run(self, run: ModelRun, record: Record) -> None:
+        assert record[b"state"].decode() == run.phase, run
+        assert int(record[b"left"]) == run.left, run
+        assert int(record.get(b"running", 0)) == run.running, run
+        for index, step in enumerate(run.steps):
+            outcome = record.get(b"o%d" % index)
+            assert (outcome is None) == (step.status is None), (run.name, index, step)
+            if outcome is not None:
+                assert run.fixed.setdefault(index, outcome) == outcome
+                assert f'"status":"{step.status}"'.encode() in outcome
+
+    def _compare_step(self, run: ModelRun, index: int, record: Record, events: frozenset[str]) -> None:
+        step, key = run.steps[index], (run.name, index)
+        before, seen = self.steps_seen.get(key, START_OF_STEP), state_of_step(record, run.parcels, index)
+        if seen != before:
+            self.walked.update(("step", *way) for way in events_between(STEP_LIFE, before, seen, events))
+        self.steps_seen[key] = seen
+        if step.state in NOT_STARTED:
+            assert seen in {"waiting", "ready", "published"}, (run, index)
+            assert (seen != "waiting") == (step.state == "ready" or self.site.is_reached(run, index)), (run, index)
+        else:
+            assert seen == step.state, (run, index)
+
+    def _compare_lane(self, lane: str, line: list[str], records: dict[str, Record], events: frozenset[str]) -> None:
+        assert line == self.site.lines[lane], lane
+        spans = {run.name: run.parcels for run in self.site.runs.values()}
+        seen = LaneSight(state_of_lane(lane, line, records, spans), tuple(line))
+        self.walked.update(("lane", *way) for way in lane_events(LANE_LIFE, self.lanes_seen[lane], seen, events))
+        self.lanes_seen[lane] = seen
+
+    def _compare_pending(self, pending: Record) -> None:
+        unsettled = [step.queue for run in self.site.runs.values() for step in run.plain if step.status is None]
+        for queue in QUEUES:
+            assert int(pending.get(queue.encode(), 0)) == unsettled.count(queue), queue
+
+    def _compare_claims(self, worker: str, claims: Record) -> None:
+        held = {f"{name}:{index}": fence for (name, index), fence in self.site.claims[worker].items()}
+        assert {claim.decode(): int(fence) for claim, fence in claims.items()} == held, worker
