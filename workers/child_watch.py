@@ -49,12 +49,8 @@ class ChildWatch:
         self._killed: set[int] = set()
         self._stopped_at_s: dict[int, float] = {}
 
-    def dead_claims(self) -> tuple[tuple[str, int], ...]:
-        """Stop what overran, free what was killed; returns (run:index, fence) of the children that died by themselves.
-
-        They stay on the board, and are returned again, until `acknowledge`.
-        """
-        dead: list[tuple[str, int]] = []
+    def tend(self) -> None:
+        """Stop what overran, free the lanes of what was killed."""
         holds = self._board.holds()
         fences = {hold.fence for hold in holds}
         self._stopped_at_s = {fence: at_s for fence, at_s in self._stopped_at_s.items() if fence in fences}
@@ -63,9 +59,18 @@ class ChildWatch:
                 self._stop_if_late(hold)
             elif hold.fence in self._killed:
                 self._vacate(hold)
-            else:
-                dead.append((f"{hold.run_id}:{hold.index}", hold.fence))
-        return tuple(dead)
+
+    def dead_claims(self) -> tuple[tuple[str, int], ...]:
+        """Return (run:index, fence) of the children that died by themselves, again until `acknowledge`."""
+        return tuple(
+            (_name(hold), hold.fence)
+            for hold in self._board.holds()
+            if hold.fence not in self._killed and has_ended(hold.pid)
+        )
+
+    def names(self) -> tuple[str, ...]:
+        """Return run:index of all that children hold, the dead ones included."""
+        return tuple(_name(hold) for hold in self._board.holds())
 
     def acknowledge(self, claims: Sequence[tuple[str, int]]) -> None:
         """Take from the board what the ledger has taken back."""
@@ -119,3 +124,7 @@ class ChildWatch:
             kill(hold.pid)
         with fork_gate():
             self._publisher.publish(settled.ready)
+
+
+def _name(hold: Hold) -> str:
+    return f"{hold.run_id}:{hold.index}"

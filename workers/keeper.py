@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from config.settings import Settings
 from producer.publish import Publisher
@@ -55,6 +55,18 @@ class KeeperCard:
     known: Mapping[str, str]
 
 
+class Held(Protocol):
+    """What a worker has claimed and not settled."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return run:index of each; a claim that the ledger has beyond them lost its answer on the way."""
+        ...
+
+    def stop(self, run_id: str, index: int) -> None:
+        """Stop a step if it runs here."""
+        ...
+
+
 class Keeper:
     """Beats for one worker and does, with all the others, what time demands.
 
@@ -63,10 +75,10 @@ class Keeper:
         publisher: Sends what became ready.
         settings: Heartbeat and lease.
         card: Who this worker is.
-        stop_step: Called with (run id, index) of a running step that shall stop.
         nudge: Set where something new falls due: the next tick is then made at once and learns when.
         after_tick: Called after every heartbeat.
         children: What it does for the children of a prefork worker; None for one that has none.
+        held: What this worker has claimed and not settled; what the ledger has beyond it, is taken back.
         declared_dead: Called, once, when the site took this worker for dead.
     """
 
@@ -77,7 +89,7 @@ class Keeper:
         publisher: Publisher,
         settings: Settings,
         card: KeeperCard,
-        stop_step: Callable[[str, int], None],
+        held: Held,
         declared_dead: Callable[[], None],
         nudge: Nudge,
         children: ChildWatch | None = None,
@@ -87,9 +99,9 @@ class Keeper:
         self._publisher = publisher
         self._settings = settings
         self._card = card
-        self._stop_step = stop_step
         self._children = children
         self._after_tick = after_tick
+        self._held = held
         self._declared_dead = declared_dead
         self._nudge = nudge
         self._list_every_s = min(LIST_STEPS_EVERY_S, settings.known_steps_ttl_s / LISTINGS_A_TTL)
@@ -109,12 +121,16 @@ class Keeper:
         """Begin to keep time."""
         self._thread.start()
 
-    def leave(self) -> None:
-        """Sign off: what this worker still holds is given back at once, and nobody counts it as a death."""
+    def stop(self) -> None:
+        """Beat no more; within a lease the others would take this worker for dead."""
         self._stopping.set()
         self._nudge.set()
         if self._thread.is_alive():
             self._thread.join(timeout=self._settings.socket_timeout_s)
+
+    def leave(self) -> None:
+        """Sign off: what this worker still holds is given back at once, and nobody counts it as a death."""
+        self.stop()
         try:
             for _ in range(LEAVE_TRIES):
                 if self._tick("leave").standing != "leaving":
@@ -128,6 +144,8 @@ class Keeper:
             if self._stopping.is_set():
                 return
             try:
+                if self._children is not None:
+                    self._children.tend()
                 if is_nudged or self._is_time():
                     ticked = self._tick("beat")
                     if ticked.standing == "dead":
@@ -185,6 +203,7 @@ class Keeper:
             known=self._card.known if is_listing and mode != "leave" else {},
             reap=self._expired,
             dead_claims=dead_claims,
+            held=self._held.names(),
             published=self._publisher.take_marks(),
         )
 
@@ -193,7 +212,7 @@ class Keeper:
             ready = ticked.ready + self._ledger.finish(ticked.unfinished)
             self._publisher.publish(ready + self._lost(ticked.maybe_lost))
         for run_id, index in ticked.stops:
-            self._stop_step(run_id, index)
+            self._held.stop(run_id, index)
 
     def _lost(self, candidates: tuple[Ready, ...]) -> tuple[Ready, ...]:
         """Return the unclaimed parcels whose queue holds no message any more: theirs were lost."""

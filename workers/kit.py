@@ -12,7 +12,7 @@ from producer.publish import Publisher
 from steps.attempt import ValueLimits
 from steps.errors import BrokerUnavailable
 from steps.ledger import Ledger
-from steps.ledger.records import Settled, StepFate
+from steps.ledger.records import RunRecord, Settled, StepFate
 from steps.registry import StepRegistry
 from workers.nudge import Nudge
 
@@ -60,15 +60,19 @@ class Kit:
         return ValueLimits(self.settings.max_value_bytes, self.settings.max_depth)
 
     def insist(self, call: Callable[[], Answer]) -> Answer:
-        """Repeat a call to the ledger until Redis answers: an outcome that is known must not be lost."""
+        """Repeat a call to the ledger until Redis answers: what was claimed and what is known must not be dropped."""
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return call()
             except BrokerUnavailable as error:
-                logger.warning("cannot settle, trying again in %.1f s: %s", pause_s, error)
+                logger.warning("Redis is needed to go on, trying again in %.1f s: %s", pause_s, error)
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def read(self, run_id: str, first: int) -> RunRecord:
+        """Read a run from a ledger index on, as soon as Redis answers."""
+        return self.insist(lambda: self.ledger.read(run_id, first=first))
 
     def pass_on(self, fates: Sequence[StepFate], settled: Settled) -> None:
         """Publish what a settle made ready, finish sweeping what it ended, and tell the keeper of what falls due."""

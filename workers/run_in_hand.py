@@ -1,12 +1,12 @@
 """The run a worker is working on: what its steps may know of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from producer.run_meta import OUTCOMES_KEY, RunMeta
 from steps.context import StepResults
-from steps.ledger import Ledger
 from steps.ledger.ledger import SLICE
+from steps.ledger.records import RunRecord
 from steps.outcome import Outcome, Settlement
 
 
@@ -16,13 +16,13 @@ class RunInHand:
     Args:
         run_id: Its id.
         meta: What the ledger keeps of its plan, as JSON.
-        ledger: Where the results of its other steps are.
+        read: Reads the run from a ledger index on; asked until Redis answers, as a claimed step must not be dropped.
     """
 
-    def __init__(self, run_id: str, meta: bytes, ledger: Ledger) -> None:
+    def __init__(self, run_id: str, meta: bytes, *, read: Callable[[str, int], RunRecord]) -> None:
         self.run_id = run_id
         self.meta = RunMeta.decode(meta)
-        self._ledger = ledger
+        self._read = read
         self._results = StepResults()
         self._known = 0
 
@@ -52,6 +52,6 @@ class RunInHand:
         count = len(self.meta.steps)
         settlements: list[Settlement | None] = []
         for first in range(0, count, SLICE):
-            texts = self._ledger.read(self.run_id, first=first).outcomes
+            texts = self._read(self.run_id, first).outcomes
             settlements += [None if text is None else Settlement.decode(text) for text in texts]
         return self.meta.outcomes(settlements)

@@ -3,17 +3,18 @@
 import logging
 import os
 import time
+from math import inf
 from typing import Final
 
 from steps.attempt import Attempt, End, Overran, Raised, Returned, Stopped
 from steps.calling import end_of_blocking
-from steps.ledger.records import Claimed, StepFate
+from steps.ledger.records import Claimed, ClaimedStep, StepFate
 from steps.side_by_side import SideBySide
 from workers.alarm import Alarm
 from workers.child_board import ChildBoard, Hold
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
-from workers.stages import StepInHand, conclude, take_in_hand
+from workers.stages import StepInHand, conclude, fail, take_in_hand
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,16 @@ class SerialPipeline:
         claimed = ledger.claim(run_id, parcel, worker=self._kit.worker_id, want=1, with_meta=True)
         if claimed is None or not claimed.steps:
             return
-        run = RunInHand(run_id, claimed.meta, ledger)
+        meta, run = claimed.meta, None
         while claimed.steps:
-            fate = self._execute(run, parcel, claimed)
-            claimed = self._settle(run, parcel, fate)
+            step = claimed.steps[0]
+            self._say(run_id, parcel, step, started_ms=claimed.now_ms)
+            try:
+                run = run or RunInHand(run_id, meta, read=self._kit.read)
+                fate = self._execute(run, parcel, claimed)
+            except Exception as error:  # noqa: BLE001 - ours: a step's own is part of how its attempt ended
+                fate = fail(self._kit, run_id, step, error)
+            claimed = self._settle(run_id, parcel, fate)
         self._board.clear(self._slot)
 
     def _execute(self, run: RunInHand, parcel: int, claimed: Claimed) -> StepFate:
@@ -60,26 +67,28 @@ class SerialPipeline:
         if attempt is None:
             assert in_hand.fate is not None
             return in_hand.fate
-        self._say(in_hand, parcel, attempt.timeout_s)
+        step = in_hand.claimed
+        self._say(run.run_id, parcel, step, started_ms=in_hand.started_ms, timeout_s=attempt.timeout_s)
         end = self._run_here(attempt, in_hand)
         left_s = claimed.remaining_s
         remaining_s = None if left_s is None else left_s - (time.monotonic() - claimed_at)
         return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
 
-    def _say(self, in_hand: StepInHand, parcel: int, timeout_s: float) -> None:
-        now, step = time.monotonic(), in_hand.claimed
+    def _say(self, run_id: str, parcel: int, step: ClaimedStep, *, started_ms: float, timeout_s: float = inf) -> None:
+        """Write down what this child holds: from the claim on, and again with its deadline when the attempt begins."""
+        now = time.monotonic()
         self._board.write(
             Hold(
                 slot=self._slot,
                 pid=os.getpid(),
-                run_id=in_hand.run.run_id,
+                run_id=run_id,
                 parcel=parcel,
                 index=step.index,
                 fence=step.fence,
                 attempt=step.attempt,
                 began_s=now,
                 deadline_s=now + timeout_s,
-                started_ms=in_hand.started_ms,
+                started_ms=started_ms,
             )
         )
 
@@ -113,15 +122,15 @@ class SerialPipeline:
             side.wait(STOP_SEEN_EVERY_S)
         return ended[0][1]
 
-    def _settle(self, run: RunInHand, parcel: int, fate: StepFate) -> Claimed:
+    def _settle(self, run_id: str, parcel: int, fate: StepFate) -> Claimed:
         kit = self._kit
         settled = kit.insist(
             lambda: kit.ledger.settle_and_claim_next(
-                run.run_id, parcel, [fate], worker=kit.worker_id, want=0 if kit.is_draining() else 1
+                run_id, parcel, [fate], worker=kit.worker_id, want=0 if kit.is_draining() else 1
             )
         )
         if not settled.accepted[0]:
-            logger.warning("settling step %d of run %s was refused, this child ends", fate.index, run.run_id)
+            logger.warning("settling step %d of run %s was refused, this child ends", fate.index, run_id)
             logging.shutdown()
             os._exit(REFUSED_EXIT)
         kit.pass_on([fate], settled)

@@ -1,46 +1,55 @@
 """The pipeline of a parcel on a threads worker: its steps side by side, claimed in waves as places come free."""
 
-import logging
 import threading
 import time
+from collections.abc import Iterable
 from typing import Final
 
-from steps.attempt import Attempt, End, Stopped
-from steps.ledger.records import Claimed, StepFate
+from steps.attempt import Attempt, End
+from steps.ledger.records import Claimed, ClaimedStep, StepFate
 from steps.side_by_side import SideBySide
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
 from workers.slots import Slots
-from workers.stages import StepInHand, conclude, take_in_hand
-
-logger = logging.getLogger(__name__)
+from workers.stages import StepInHand, conclude, fail, take_in_hand
 
 SETTLE_WITHIN_S: Final = 0.001
 """Ends that come so soon after one another are settled in one call; the last one is never held back."""
 
 
-class RunningSteps:
-    """The attempts of all parcels of a worker, so that the keeper can stop one by name."""
+class HeldSteps:
+    """What a threads worker has claimed and not settled, so that the keeper can stop a step and tell the ledger."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], tuple[SideBySide, Attempt]] = {}
+        self._held: dict[tuple[str, int], tuple[SideBySide, Attempt] | None] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return ``run:index`` of each."""
+        with self._lock:
+            return tuple(f"{run_id}:{index}" for run_id, index in self._held)
+
+    def add(self, run_id: str, steps: Iterable[ClaimedStep]) -> None:
+        """These have been claimed."""
+        with self._lock:
+            self._held.update({(run_id, step.index): None for step in steps})
 
     def start(self, run_id: str, index: int, side: SideBySide, attempt: Attempt) -> None:
         """Start an attempt and list it, in one: a stop comes after both or finds nothing."""
         with self._lock:
             side.start(attempt)
-            self._running[run_id, index] = (side, attempt)
+            self._held[run_id, index] = (side, attempt)
 
-    def discard(self, run_id: str, index: int) -> None:
-        """The attempt has ended."""
+    def discard(self, run_id: str, fates: Iterable[StepFate]) -> None:
+        """The ledger has answered the settle of these."""
         with self._lock:
-            self._running.pop((run_id, index), None)
+            for fate in fates:
+                self._held.pop((run_id, fate.index), None)
 
     def stop(self, run_id: str, index: int) -> None:
         """Stop an attempt if it runs here: a coroutine is cancelled, a blocking step is told by ``ctx.cancelled``."""
         with self._lock:
-            found = self._running.get((run_id, index))
+            found = self._held.get((run_id, index))
         if found is not None:
             side, attempt = found
             side.stop(attempt, STOP_REASON)
@@ -52,13 +61,13 @@ class SidePipeline:
     Args:
         kit: The worker's.
         slots: Its places for running steps.
-        running: Where its running attempts are listed.
+        held: Where what it has claimed is listed.
     """
 
-    def __init__(self, *, kit: Kit, slots: Slots, running: RunningSteps) -> None:
+    def __init__(self, *, kit: Kit, slots: Slots, held: HeldSteps) -> None:
         self._kit = kit
         self._slots = slots
-        self._running = running
+        self._held = held
 
     def run(self, run_id: str, parcel: int) -> None:
         """Claim a wave, run it, and settle and claim as steps end, until nothing of the parcel is granted."""
@@ -74,60 +83,59 @@ class SidePipeline:
             granted = len(claimed.steps)
         finally:
             self._slots.give_back(places - granted)
-        run = RunInHand(run_id, claimed.meta, self._kit.ledger)
-        _ParcelInHand(self._kit, self._slots, self._running, run, parcel).work_off(claimed)
+        _ParcelInHand(self._kit, self._slots, self._held, run_id, parcel).work_off(claimed)
 
 
 class _ParcelInHand:
     """One parcel being worked off: every claimed step holds a place from its claim until its settle is answered."""
 
-    def __init__(self, kit: Kit, slots: Slots, running: RunningSteps, run: RunInHand, parcel: int) -> None:
+    def __init__(self, kit: Kit, slots: Slots, held: HeldSteps, run_id: str, parcel: int) -> None:
         self._kit = kit
         self._slots = slots
-        self._listed = running
-        self._run = run
+        self._held = held
+        self._run_id = run_id
         self._parcel = parcel
+        self._run: RunInHand | None = None
         self._side = SideBySide()
         self._in_hand: dict[Attempt, StepInHand] = {}
         self._deadline: float | None = None
 
     def work_off(self, claimed: Claimed) -> None:
-        """Go round until nothing runs and nothing is granted; a fault of ours fails the steps at hand only."""
-        try:
-            fates = self._start(claimed)
-            while self._in_hand or fates:
-                if claimed.has_more and not fates:
-                    claimed = self._claim_more()
-                    fates += self._start(claimed)
-                fates += self._collect(may_wait=not fates)
-                if fates:
-                    claimed = self._settle(fates, has_more=claimed.has_more)
-                    fates = self._start(claimed)
-        except Exception as error:
-            logger.exception("parcel %d of run %s broke", self._parcel, self._run.run_id)
-            self._fail_all(error)
-
-    def _fail_all(self, error: Exception) -> None:
-        for attempt in list(self._in_hand):
-            self._side.stop(attempt, f"the worker broke: {error}")
-        fates = [self._conclude(attempt, Stopped(f"the worker broke: {error}")) for attempt in list(self._in_hand)]
-        if fates:
-            self._settle(fates, has_more=False)
+        """Go round until nothing runs and nothing is granted."""
+        fates = self._start(claimed)
+        while self._in_hand or fates:
+            if claimed.has_more and not fates:
+                claimed = self._claim_more()
+                fates += self._start(claimed)
+            fates += self._collect(may_wait=not fates)
+            if fates:
+                claimed = self._settle(fates, has_more=claimed.has_more)
+                fates = self._start(claimed)
 
     def _start(self, claimed: Claimed) -> list[StepFate]:
         """Start what was claimed; returns the fates of steps that are decided without running."""
         if claimed.remaining_s is not None:
             self._deadline = time.monotonic() + claimed.remaining_s
+        self._held.add(self._run_id, claimed.steps)
         decided = []
         for step in claimed.steps:
-            in_hand = take_in_hand(self._kit, self._run, claimed, step)
-            if in_hand.attempt is None:
-                assert in_hand.fate is not None
-                decided.append(in_hand.fate)
-                continue
-            self._in_hand[in_hand.attempt] = in_hand
-            self._listed.start(self._run.run_id, step.index, self._side, in_hand.attempt)
+            try:
+                fate = self._begin(claimed, step)
+            except Exception as error:  # noqa: BLE001 - ours: a step's own is part of how its attempt ended
+                fate = fail(self._kit, self._run_id, step, error)
+            if fate is not None:
+                decided.append(fate)
         return decided
+
+    def _begin(self, claimed: Claimed, step: ClaimedStep) -> StepFate | None:
+        if self._run is None:
+            self._run = RunInHand(self._run_id, claimed.meta, read=self._kit.read)
+        in_hand = take_in_hand(self._kit, self._run, claimed, step)
+        if in_hand.attempt is None:
+            return in_hand.fate
+        self._held.start(self._run_id, step.index, self._side, in_hand.attempt)
+        self._in_hand[in_hand.attempt] = in_hand
+        return None
 
     def _collect(self, *, may_wait: bool) -> list[StepFate]:
         if not self._in_hand:
@@ -140,9 +148,11 @@ class _ParcelInHand:
 
     def _conclude(self, attempt: Attempt, end: End) -> StepFate:
         in_hand = self._in_hand.pop(attempt)
-        self._listed.discard(self._run.run_id, in_hand.claimed.index)
         remaining_s = None if self._deadline is None else self._deadline - time.monotonic()
-        return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+        try:
+            return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+        except Exception as error:  # noqa: BLE001 - ours, as above
+            return fail(self._kit, self._run_id, in_hand.claimed, error)
 
     def _settle(self, fates: list[StepFate], *, has_more: bool) -> Claimed:
         kit, freed = self._kit, len(fates)
@@ -150,10 +160,9 @@ class _ParcelInHand:
         places = freed + extra
         want = 0 if kit.is_draining() else places
         settled = kit.insist(
-            lambda: kit.ledger.settle_and_claim_next(
-                self._run.run_id, self._parcel, fates, worker=kit.worker_id, want=want
-            )
+            lambda: kit.ledger.settle_and_claim_next(self._run_id, self._parcel, fates, worker=kit.worker_id, want=want)
         )
+        self._held.discard(self._run_id, fates)
         self._slots.give_back(places - len(settled.next.steps))
         kit.pass_on(fates, settled)
         return settled.next
@@ -165,9 +174,7 @@ class _ParcelInHand:
         claimed = None
         if places:
             claimed = kit.insist(
-                lambda: kit.ledger.claim(
-                    self._run.run_id, self._parcel, worker=kit.worker_id, want=places, with_meta=False
-                )
+                lambda: kit.ledger.claim(self._run_id, self._parcel, worker=kit.worker_id, want=places, with_meta=False)
             )
         granted = claimed or Claimed()
         self._slots.give_back(places - len(granted.steps))

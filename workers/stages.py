@@ -8,7 +8,7 @@ from steps.attempt import Attempt, End, RetryLater, Settle, decide, prepare
 from steps.call import StepCall
 from steps.context import StepContext
 from steps.ledger.records import Claimed, ClaimedStep, StepFate
-from steps.outcome import Settlement
+from steps.outcome import OutcomeError, Settlement
 from workers.kit import Kit
 from workers.run_in_hand import RunInHand
 
@@ -60,6 +60,19 @@ def take_in_hand(kit: Kit, run: RunInHand, claimed: Claimed, step: ClaimedStep) 
     else:
         in_hand.attempt = prepared
     return in_hand
+
+
+def fail(kit: Kit, run_id: str, step: ClaimedStep, error: BaseException) -> StepFate:
+    """Settle a claimed step as failed by a fault of the worker itself, so that it holds up nothing."""
+    logger.error("step %d of run %s failed by a fault of this worker", step.index, run_id, exc_info=error)
+    message = f"the worker could not run it: {type(error).__name__}: {error}"
+    settlement = Settlement(
+        status="failed",
+        error=OutcomeError("WorkerFault", message),
+        attempts=step.attempt,
+        worker=kit.worker_id,
+    )
+    return StepFate(step.index, step.fence, "S", settlement.status, settlement.encode())
 
 
 def conclude(kit: Kit, in_hand: StepInHand, end: End, *, remaining_s: float | None) -> StepFate:

@@ -30,7 +30,7 @@ from workers.kit import Kit
 from workers.nudge import Nudge
 from workers.processes import kill
 from workers.serial import SerialPipeline
-from workers.side_parcel import RunningSteps, SidePipeline
+from workers.side_parcel import HeldSteps, SidePipeline
 from workers.slot_gate import gate_by_slots
 from workers.slots import Slots
 from workers.tasks import register, set_pipeline
@@ -70,7 +70,7 @@ class Worker:
         register(self._app)
         self._publisher = Publisher(self._app)
         self._ledger = Ledger(settings, url=redis_url)
-        self._running = RunningSteps()
+        self._held = HeldSteps()
         self._nudge = Nudge()
         self._is_draining = threading.Event()
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
@@ -125,7 +125,7 @@ class Worker:
                 info=json.dumps(info),
                 known={definition.name: definition.facts().to_json() for definition in self._registry},
             ),
-            stop_step=self._running.stop if self._children is None else self._children.stop,
+            held=self._children or self._held,
             declared_dead=self._end_as_dead,
             nudge=self._nudge,
             children=self._children,
@@ -148,7 +148,7 @@ class Worker:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         slots = Slots(self._queue.concurrency)
         gate_by_slots(self._app, slots)
-        set_pipeline(SidePipeline(kit=kit, slots=slots, running=self._running).run)
+        set_pipeline(SidePipeline(kit=kit, slots=slots, held=self._held).run)
 
     def _begin_child(self, **_: Any) -> None:
         """In a new child: nothing inherited that speaks to Redis is used again."""
@@ -199,6 +199,7 @@ class Worker:
     def _give_up(self) -> None:
         """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
         logger.warning("stopping with steps still running, they are given back")
+        self._keeper.stop()  # first: a beat that finds the children dead would count their deaths
         self._kill_running()
         self._keeper.leave()
         self._exit(0)

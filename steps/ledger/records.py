@@ -124,8 +124,8 @@ class Beat:
     """What a keeper brings to a tick.
 
     ``mode`` is join, beat, leave or none; ``reap`` names workers by the beat last seen of them; ``dead_claims`` are
-    (run:index, fence) of children that are gone; ``published`` are (run, parcel) marks; ``runs`` are to be looked
-    after now.
+    (run:index, fence) of children that are gone; ``held`` is run:index of all that the worker knows it has claimed;
+    ``published`` are (run, parcel) marks; ``runs`` are to be looked after now.
     """
 
     worker_id: str = ""
@@ -135,6 +135,7 @@ class Beat:
     known: Mapping[str, str] = field(default_factory=dict)
     reap: tuple[tuple[str, int], ...] = ()
     dead_claims: tuple[tuple[str, int], ...] = ()
+    held: tuple[str, ...] = ()
     published: tuple[tuple[str, int], ...] = ()
     runs: tuple[str, ...] = ()
 

@@ -133,6 +133,7 @@ def beat_flat(beat: Beat, known_json: str) -> list[str | int]:
         known_json,
         "\n".join(f"{worker}\t{seen}" for worker, seen in beat.reap),
         "\n".join(f"{claim}\t{fence}" for claim, fence in beat.dead_claims),
+        "\n".join(beat.held),
         marks_of(beat.published),
         "\n".join(beat.runs),
     ]

@@ -1,10 +1,13 @@
--- tick WORKER MODE QUEUE INFO KNOWN REAP DEAD_CLAIMS MARKS RUNS KNOWN_TTL_MS
+-- tick WORKER MODE QUEUE INFO KNOWN REAP DEAD_CLAIMS HELD MARKS RUNS KNOWN_TTL_MS
 --   -> {seq, standing, ready, lost?, more_runs, next_due_ms, stops, (worker, beat)...}
 -- The keepers' one script. MODE: join (a new worker), beat, leave (an announced end), none (a waiting producer).
--- standing: alive, dead (declared dead: start again under a new id), leaving (call again), left or none. REAP: lines "worker<TAB>beat", seen still for a
--- whole lease. DEAD_CLAIMS: lines "RUN:INDEX<TAB>FENCE" of children that are gone. MARKS: lines RUN:PARCEL, published.
+-- standing: alive, dead (declared dead: start again under a new id), leaving (call again), left or none.
+-- REAP: lines "worker<TAB>beat", seen still for a whole lease. DEAD_CLAIMS: lines "RUN:INDEX<TAB>FENCE" of children that
+-- are gone. HELD: lines RUN:INDEX, all that the worker knows it has claimed. MARKS: lines RUN:PARCEL, published.
 -- RUNS: lines, runs to look after now. lost?: parcels nobody has claimed, to publish again if their queue is empty.
-local worker, mode, queue = ARGV[3], ARGV[4], ARGV[5]
+local worker, mode, queue, info, known_json = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local reap, dead_claims, held, marks, runs, known_ttl_ms = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local UNHELD_US = 10 * 1000000 -- a claim whose answer was lost is taken back after two leases
 local DUE_A_TICK = 200
 local FORGOTTEN_A_TICK = 100 -- steps that no worker has listed for long
 local lost, standing = {}, 'none'
@@ -27,7 +30,7 @@ end
 
 if mode == 'join' or mode == 'beat' then
   if mode == 'join' then
-    call('HSET', WORKER .. worker, 'queue', queue, 'info', ARGV[6])
+    call('HSET', WORKER .. worker, 'queue', queue, 'info', info)
     call('SADD', WORKERS, worker)
     call('SADD', QUEUE .. queue, worker)
   end
@@ -37,12 +40,12 @@ if mode == 'join' or mode == 'beat' then
   else
     standing = 'dead'
   end
-  local known = cjson.decode(ARGV[7])
+  local known = cjson.decode(known_json)
   for name, facts in pairs(known) do
     call('HSET', KNOWN, name, facts)
     call('ZADD', KNOWN_SEEN, num(NOW_MS), name)
   end
-  for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - ARGV[12]), 'LIMIT', 0, FORGOTTEN_A_TICK)) do
+  for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - known_ttl_ms), 'LIMIT', 0, FORGOTTEN_A_TICK)) do
     call('HDEL', KNOWN, name)
     call('ZREM', KNOWN_SEEN, name)
   end
@@ -51,15 +54,28 @@ elseif mode == 'leave' then
   if standing == 'left' then forget_worker(worker) end
 end
 
-for id, beat in string.gmatch(ARGV[8], '([^\n\t]*)\t(%d+)') do
+for id, beat in string.gmatch(reap, '([^\n\t]*)\t(%d+)') do
   if call('HGET', WORKER .. id, 'beat') == beat and take_back(id, false) then forget_worker(id) end
 end
 
-for claim, fence in string.gmatch(ARGV[9], '([^\n\t]*)\t(%d+)') do take_back_one(worker, claim, fence, false) end
+for claim, fence in string.gmatch(dead_claims, '([^\n\t]*)\t(%d+)') do take_back_one(worker, claim, fence, false) end
 
-confirm_published(ARGV[10])
+-- What the worker has claimed and does not know of, because the answer was lost: it will never run it.
+if standing == 'alive' and mode == 'beat' then
+  local known_claims, claims = {}, call('HGETALL', CLAIMS .. worker)
+  for claim in lines(held) do known_claims[claim] = true end
+  for at = 1, math.min(#claims, 2 * SLICE), 2 do
+    local run, i = string.match(claims[at], '^(.*):(%d+)$')
+    local R = not known_claims[claims[at]] and run_of(run)
+    if R and NOW - (tonumber(step_of(R, tonumber(i)).started) or NOW) > UNHELD_US then
+      take_back_one(worker, claims[at], claims[at + 1], true)
+    end
+  end
+end
 
-for run in lines(ARGV[11]) do
+confirm_published(marks)
+
+for run in lines(runs) do
   local R = run_of(run)
   if R then follow(R) end
 end
