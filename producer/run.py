@@ -1,26 +1,18 @@
 """A run as its caller holds it: wait for it, follow it, cancel it; from any thread, or awaited."""
 
 import asyncio
-import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Final
 
 from producer.connections import Connections
 from producer.inbox import Notice
+from producer.outcomes import Outcomes
 from producer.result import Result, result_of
 from producer.run_meta import RunMeta
 from steps.context import running_step
 from steps.errors import GatherInsideStep, GatherTimeout
 from steps.ledger.ledger import SLICE
-from steps.outcome import Outcome, Settlement
-
-FOLLOW_EVERY_S: Final = 1.0
-"""How long `outcomes` waits for an event before it looks for itself."""
-
-FOLLOW_PAUSE_S: Final = 0.01
-"""Between two looks of `outcomes`: many outcomes at a time cost one look."""
+from steps.outcome import Settlement
 
 
 class Run:
@@ -81,24 +73,13 @@ class Run:
             self._result = await asyncio.to_thread(self._result_of, notice)
         return self._result
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """Yield the outcomes as they settle, each once, until there are all of them.
+    def outcomes(self) -> Outcomes:
+        """Return the outcomes as they settle, each once: ``for outcome in run.outcomes()``, or ``async for``.
 
-        Raises:
-            RunUnknown: The run's results have expired, or Redis no longer holds it.
-            BrokerUnavailable: Redis does not answer.
+        Iterating raises `RunUnknown` where the run's results have expired or Redis no longer holds it, and
+        `BrokerUnavailable` where Redis does not answer.
         """
-        ledger, seen, last_event = self._connections.ledger, set[int](), "0"
-        while len(seen) < self.total_steps:
-            for first in range(0, self.total_steps, SLICE):
-                texts = ledger.read(self.id, first=first).outcomes
-                for index, text in enumerate(texts, first):
-                    if text is not None and index not in seen:
-                        seen.add(index)
-                        yield self._meta.at(index).outcome(Settlement.decode(text))
-            if len(seen) < self.total_steps:
-                last_event = ledger.wait_for_event(self.id, last_event, timeout_s=FOLLOW_EVERY_S)
-                time.sleep(FOLLOW_PAUSE_S)
+        return Outcomes(self.id, self._meta, self._connections.ledger)
 
     def cancel(self, reason: str = "cancelled by its caller") -> None:
         """Cancel the run: what has not started never starts, what runs is stopped where its pool can stop it.

@@ -13,7 +13,7 @@ import pytest
 
 from producer import Producer, Result
 from steps import GatherTimeout, RunUnknown
-from tests.support.latches import Latch
+from tests.support.latches import Journal, Latch
 from tests.support.processes import python_program
 from tests.support.worker_sites import WorkerSite
 
@@ -132,6 +132,21 @@ def test_outcomes_are_yielded_as_they_settle(producer: Producer, latches: Callab
     assert [one.id for one in run.outcomes()] == ["first", "second", "third"]
 
 
+def test_outcomes_can_be_awaited_one_by_one(producer: Producer, latches: Callable[[str], Latch]) -> None:
+    held = {name: latches(name) for name in ("first", "second")}
+    run = producer.submit([held[name].call("GetHeldStep", id=name) for name in ("first", "second")])
+
+    async def follow() -> list[str]:
+        seen = []
+        held["second"].open()
+        async for outcome in run.outcomes():
+            seen.append(outcome.id)
+            held["first"].open()
+        return seen
+
+    assert asyncio.run(follow()) == ["second", "first"]
+
+
 def test_another_process_attaches_to_a_run_under_way(site: WorkerSite, producer: Producer, latch: Latch) -> None:
     run = producer.submit([latch.call("GetHeldStep", id="held"), "WriteFailureStep"])
     latch.wait_until_begun()
@@ -169,10 +184,22 @@ def test_a_producer_and_its_runs_survive_a_fork(site: WorkerSite, latch: Latch) 
     assert (done.returncode, done.stdout) == (0, "[0, 0]\n"), done.stderr
 
 
-def test_a_step_may_submit_a_run_and_not_wait_for_it(producer: Producer) -> None:
-    inside = producer.run(["GetNestedStep"], timeout=20).outcomes[0].value
-    assert inside["error"] == "GatherInsideStep"
-    assert producer.attach(inside["run_id"]).gather(timeout=20).outcomes[0].value == "from inside"
+def test_closing_one_producer_leaves_the_others_of_its_process_alone(site: WorkerSite, producer: Producer) -> None:
+    with Producer(site.settings, site.url) as other:
+        assert other.run(["GetEchoStep", "WriteEchoStep"], timeout=20).ok
+        assert producer.run(["GetEchoStep", "WriteEchoStep"], timeout=20).ok
+    assert producer.run(["GetEchoStep", "WriteEchoStep"], timeout=20).ok
+    assert other.run(["GetEchoStep"], timeout=20).ok  # It opens again when it is needed again.
+    other.close()
+
+
+def test_a_step_may_submit_a_run_and_not_wait_for_it(producer: Producer, journal: Journal) -> None:
+    for inside in [one.value for one in producer.run(["GetNestedStep"] * 5, timeout=20).outcomes]:
+        assert inside["error"] == "GatherInsideStep"
+        assert producer.attach(inside["run_id"]).gather(timeout=20).outcomes[0].value == "from inside"
+    # What that step's producer has closed is not what its worker publishes retries with.
+    retried = {"name": "GetFixedStep", "params": {"journal": journal.path}}
+    assert producer.run([retried], timeout=20).outcomes[0].attempts == 3
 
 
 def test_large_batches_are_gathered_whole_and_in_input_order(producer: Producer) -> None:
