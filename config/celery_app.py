@@ -3,6 +3,8 @@
 from typing import Any, Final
 
 from celery import Celery
+from kombu.connection import ConnectionPool
+from kombu.pools import ProducerPool
 
 from config.broker import tls_options, transport_options
 from config.queues import kombu_queues
@@ -19,9 +21,31 @@ POOL_LIMIT: Final = 10
 
 
 class _App(Celery):
-    """An app whose broker is the one it was given; Celery's would let a stray ``CELERY_BROKER_URL`` win."""
+    """An app whose broker is the one it was given, and whose connections are its own.
+
+    With Celery's own way, a stray ``CELERY_BROKER_URL`` would win; and the pools of kombu are shared by all apps of a
+    process, a forked one included, so that whoever closes them closes them for all.
+    """
 
     broker: str
+    _pool: Any = None
+    _producers: Any = None
+
+    @property
+    def pool(self) -> Any:
+        """The connections for publishing, made when they are first needed; Celery forgets them after its forks."""
+        if self._pool is None:
+            self._ensure_after_fork()
+            self._pool = ConnectionPool(self.connection_for_write(), limit=self.conf.broker_pool_limit)
+        return self._pool
+
+    @property
+    def producer_pool(self) -> Any:
+        """What publishes over these connections."""
+        pool = self.pool
+        if self._producers is None or self._producers.connections is not pool:
+            self._producers = ProducerPool(pool, limit=pool.limit)
+        return self._producers
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         return super().connection_for_read(url or self.broker, **options)

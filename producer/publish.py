@@ -55,7 +55,7 @@ class Publisher:
             return True
         try:
             self._send(messages, body)
-        except (OperationalError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the ledger has the parcels and a keeper sends them
             logger.warning("%d parcels wait for a keeper to publish them: %s", len(messages), error)
             return False
         with self._lock:
@@ -83,11 +83,16 @@ class Publisher:
         return tuple(marks)
 
     def depth(self, queue: str) -> int | None:
-        """Return how many messages wait in ``queue``; None where the broker does not say."""
+        """Return how many messages wait in ``queue``; None where the broker does not say.
+
+        A queue that is not there is empty: Redis keeps no key for a list without entries.
+        """
         with self._app.connection_for_read() as connection:
             try:
                 return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
-            except (OperationalError, OSError, *connection.channel_errors):
+            except connection.channel_errors:
+                return 0
+            except (OperationalError, OSError):
                 return None
 
     def close(self) -> None:

@@ -156,6 +156,9 @@ class Keeper:
                 self._leases.forget()
                 self._expired = ()
                 logger.warning("no heartbeat: %s", error)
+            except Exception:  # without its keeper a worker is as good as dead
+                self._leases.forget()
+                logger.exception("a tick broke")
 
     def _pause_s(self) -> float:
         at = self._beat_at if self._next_due_at is None else min(self._beat_at, self._next_due_at)
