@@ -85,11 +85,14 @@ class Publisher:
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in ``queue``; None where the broker does not say.
 
-        A queue that is not there is empty: Redis keeps no key for a list without entries.
+        A queue that is not there is empty.
         """
         with self._app.connection_for_read() as connection:
+            # On Redis a queue that is declared is only looked at; asked passively, kombu finds none under a key prefix.
+            is_passive = connection.transport.driver_type != "redis"
             try:
-                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+                connection.ensure_connection(max_retries=1, interval_start=0)
+                return int(connection.default_channel.queue_declare(queue, passive=is_passive).message_count)
             except connection.channel_errors:
                 return 0
             except (OperationalError, OSError):

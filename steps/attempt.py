@@ -128,7 +128,7 @@ def prepare(
         failures: How often the step has failed before.
         timeout_s: How long the attempt may run, in seconds; the call's time-out if left out.
     """
-    arguments = definition.bind(call.params, context.context)
+    arguments = definition.bind(call.params, context.shared_context)
     if isinstance(arguments, list):
         return Settle("failed", error=error_of_problems("InvalidParams", arguments))
     if definition.takes_context:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from copy import deepcopy
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,7 +14,7 @@ class StepContext:
     Args:
         run_id: The run it belongs to.
         step_id: Its id in the run.
-        context: The batch's context; not to be changed.
+        context: The batch's context; each attempt that asks for it gets a copy of its own.
         results: Values of the steps that have succeeded, by id and as ``step_<i>_result``; not to be changed.
         strategy: ``basic`` or ``simple``: what follows a failed critical step.
         fence: The number of this claim. It grows with every claim: a store that keeps the highest it has seen
@@ -26,8 +27,9 @@ class StepContext:
     __slots__ = (
         "_cancelled",
         "_effect_key",
+        "_own",
+        "_shared",
         "attempt",
-        "context",
         "deadline",
         "fence",
         "results",
@@ -51,7 +53,8 @@ class StepContext:
     ) -> None:
         self.run_id = run_id
         self.step_id = step_id
-        self.context = MappingProxyType(context) if type(context) is dict else context
+        self._shared = context
+        self._own: Mapping[str, Any] | None = None
         self.results = results
         self.strategy = strategy
         self.fence = fence
@@ -59,6 +62,18 @@ class StepContext:
         self.deadline = deadline
         self._effect_key = effect_key
         self._cancelled = False
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """The batch's context; what is changed inside of it, nobody else sees."""
+        if self._own is None:
+            self._own = MappingProxyType(deepcopy(dict(self._shared)))
+        return self._own
+
+    @property
+    def shared_context(self) -> Mapping[str, Any]:
+        """The same, not copied: not for the code of a step."""
+        return self._shared
 
     @property
     def effect_key(self) -> str:

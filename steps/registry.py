@@ -114,7 +114,7 @@ def load_step_modules(modules: Sequence[str]) -> StepRegistry:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry.load()
-        except Exception as error:  # noqa: BLE001  # foreign code runs at import
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code runs at import
             problems.append(f"entry point {entry.name!r} ({ENTRY_POINT_GROUP}) can't be loaded: {_told(error)}")
     if problems:
         raise SettingsError(*problems)
@@ -127,10 +127,10 @@ def load_step_modules(modules: Sequence[str]) -> StepRegistry:
 def _import_problem(module: str) -> str | None:
     try:
         importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001  # foreign code runs at import
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code runs at import
         return f"step module {module!r} (STEPLINE_STEP_MODULES) can't be imported: {_told(error)}"
     return None
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -134,7 +134,9 @@ class SideBySide:
     def _abandon(self, attempt: Attempt) -> bool:
         """Take an attempt away from its code and tell the code to stop; False if it has ended already."""
         zombies = self._zombies_like(attempt)
-        zombies.add(attempt)  # first: a late return must find it there to take it out
+        # First: a late return must find it there to take it out. One that is there was told already: it stays.
+        if not zombies.add(attempt):
+            return False
         if self._running.pop(attempt, None) is None:
             zombies.discard(attempt)
             return False

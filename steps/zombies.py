@@ -19,9 +19,10 @@ class Zombies:
         self.grace_s: Final = grace_s
         self._since: dict[Attempt, float] = {}
 
-    def add(self, attempt: Attempt) -> None:
-        """Take in an attempt that was told to stop just now."""
-        self._since[attempt] = monotonic()
+    def add(self, attempt: Attempt) -> bool:
+        """Take in an attempt that was told to stop just now; returns False if it is in already."""
+        now = monotonic()
+        return self._since.setdefault(attempt, now) is now
 
     def discard(self, attempt: Attempt) -> None:
         """Its code has returned, or it was never abandoned."""

@@ -23,29 +23,31 @@ class Alarm:
 
     def __init__(self) -> None:
         self._window: StepTimeout | None = None
-        self._last: StepTimeout | None = None
+        self._has_rung = False
         self._deadline = 0.0
         self._is_stopped: Callable[[], bool] = bool
-        signal.signal(signal.SIGALRM, self._ring)
+        self._take_signal()
 
     def call(
         self, function: Callable[[], Value], timeout_s: float, *, is_stopped: Callable[[], bool] = bool
     ) -> tuple[bool, Value | None]:
-        """Call ``function``; returns (False, its value), or (True, None) where it was stopped.
+        """Call ``function``; returns (False, its value), or (True, None) where the alarm rang, whatever it made of it.
 
         Args:
             function: What to call; what it raises is passed on.
             timeout_s: How long it may run.
             is_stopped: Asked when the alarm rings early, whether this call is meant.
         """
-        ringing = self._last = StepTimeout(timeout_s)
+        ringing = StepTimeout(timeout_s)
+        self._has_rung = False
+        self._take_signal()
         try:
             try:
                 self._deadline = time.monotonic() + timeout_s
                 self._is_stopped = is_stopped
                 self._window = ringing
                 signal.setitimer(signal.ITIMER_REAL, max(timeout_s, SHORTEST_S))
-                return False, function()
+                value = function()
             finally:
                 self._window = None
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -54,14 +56,17 @@ class Alarm:
             if stopped is not ringing:
                 raise
             return True, None
+        return (True, None) if self._has_rung else (False, value)
 
-    def is_own(self, error: BaseException) -> bool:
-        """Whether this is what the last call was stopped with."""
-        return error is self._last
+    def _take_signal(self) -> None:
+        """Hear the alarm, whatever the step before made of its handler and its mask."""
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
 
     def _ring(self, _signal: int, _frame: FrameType | None) -> None:
         if self._window is None:
             return
         if time.monotonic() >= self._deadline or self._is_stopped():
+            self._has_rung = True
             raise self._window
         signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), SHORTEST_S))

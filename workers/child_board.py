@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-_HOLD: Final = struct.Struct("<BQQdddIII64s")
+_HOLD: Final = struct.Struct("<BQQddddIII64s")
 _STOP: Final = struct.Struct("<Q")
 _FLAGS_BYTES: Final = 8
 _DRAINING_AT: Final = 0
@@ -31,6 +31,7 @@ class Hold:
     began_s: float
     deadline_s: float
     started_ms: float
+    queued_ms: float = 0.0
 
 
 class ChildBoard:
@@ -70,6 +71,7 @@ class ChildBoard:
             hold.began_s,
             hold.deadline_s,
             hold.started_ms,
+            hold.queued_ms,
             hold.parcel,
             hold.index,
             hold.attempt,
@@ -100,13 +102,13 @@ class ChildBoard:
 
     def _read(self, slot: int) -> Hold | None:
         at = self._at(slot)
-        taken, pid, fence, began_s, deadline_s, started_ms, parcel, index, attempt, run = _HOLD.unpack(
+        taken, pid, fence, began_s, deadline_s, started_ms, queued_ms, parcel, index, attempt, run = _HOLD.unpack(
             self._memory[at : at + _HOLD.size]
         )
         if not taken:
             return None
         run_id = run.rstrip(b"\0").decode()
-        return Hold(slot, pid, run_id, parcel, index, fence, attempt, began_s, deadline_s, started_ms)
+        return Hold(slot, pid, run_id, parcel, index, fence, attempt, began_s, deadline_s, started_ms, queued_ms)
 
     def _stop_at(self, slot: int) -> int:
         return _FLAGS_BYTES + self._slots * _HOLD.size + slot * _STOP.size

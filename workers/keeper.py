@@ -158,6 +158,7 @@ class Keeper:
                 logger.warning("no heartbeat: %s", error)
             except Exception:  # without its keeper a worker is as good as dead
                 self._leases.forget()
+                self._expired = ()
                 logger.exception("a tick broke")
 
     def _pause_s(self) -> float:

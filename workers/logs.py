@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Final
 
+from billiard import util
+
 from config.settings import Settings
 
 STEP_FIELDS: Final = ("run", "step", "attempt")
@@ -52,5 +54,13 @@ def set_up_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def keep_to_own_logging(**_: object) -> None:
+    """Take the place of Celery's logging set-up, which would write the deaths of children in a form of its own."""
+    pool = util.get_logger()
+    pool.setLevel(logging.ERROR)
+    pool.propagate = True

@@ -3,6 +3,21 @@
 import os
 import select
 import signal
+from typing import Final
+
+OURS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that Celery takes for itself in a worker."""
+
+
+def obey_signals_in_forks() -> None:
+    """Have what steps fork from a threads worker obey signals again, else a pool of theirs waits for ever to end."""
+    os.register_at_fork(after_in_child=_obey_signals)
+
+
+def _obey_signals() -> None:
+    for number in OURS:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def has_ended(pid: int) -> bool:

@@ -89,6 +89,7 @@ class SerialPipeline:
                 began_s=now,
                 deadline_s=now + timeout_s,
                 started_ms=started_ms,
+                queued_ms=step.queued_ms,
             )
         )
 
@@ -104,7 +105,7 @@ class SerialPipeline:
         )
         attempt.ended = time.monotonic()
         attempt.context.cancel()
-        if stopped or (isinstance(end, Raised) and self._alarm.is_own(end.error)):
+        if stopped:
             return Stopped(STOP_REASON) if self._board.stop_asked(self._slot) == fence else Overran()
         assert isinstance(end, Returned | Raised)
         return end

@@ -27,8 +27,9 @@ from workers.child_board import ChildBoard
 from workers.child_watch import ChildWatch
 from workers.keeper import Keeper, KeeperCard
 from workers.kit import Kit
+from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
-from workers.processes import kill
+from workers.processes import kill, obey_signals_in_forks
 from workers.serial import SerialPipeline
 from workers.side_parcel import HeldSteps, SidePipeline
 from workers.slot_gate import gate_by_slots
@@ -146,6 +147,7 @@ class Worker:
     def _work_on_threads(self) -> None:
         kit = self._kit(self._ledger, self._publisher, self._is_draining.is_set)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        obey_signals_in_forks()
         slots = Slots(self._queue.concurrency)
         gate_by_slots(self._app, slots)
         set_pipeline(SidePipeline(kit=kit, slots=slots, held=self._held).run)
@@ -157,11 +159,14 @@ class Worker:
             return
         ledger = Ledger(self._settings, url=self._redis_url)
         kit = self._kit(ledger, Publisher(self._app), lambda: board.is_draining)
-        slot = board.free_slot(getattr(current_process(), "index", 0))
+        process = current_process()
+        process._config["daemon"] = False  # no daemon in the sense of multiprocessing, which forbids those children
+        slot = board.free_slot(getattr(process, "index", 0))
         set_pipeline(SerialPipeline(kit=kit, board=board, slot=slot).run)
 
     def _connect_signals(self) -> None:
         # Kept strongly: Celery holds receivers weakly by default, and these are bound methods.
+        signals.setup_logging.connect(keep_to_own_logging, weak=False)
         signals.worker_process_init.connect(self._begin_child, weak=False)
         signals.worker_ready.connect(self._begin, weak=False)
         signals.worker_shutting_down.connect(self._drain, weak=False)

@@ -21,7 +21,7 @@ def _show_run(how: str, timed: Timed, full_ms: float) -> None:
     console = terminal()
     console.print(f"\n[bold]{how}[/bold]: {result.total_ms:.1f} ms, mode {result.mode}, run {result.run_id}")
     print_outcomes(result.outcomes)
-    console.print(timeline(timed, full_ms=full_ms))
+    console.print(timeline(timed, full_ms=full_ms, columns=console.width))
 
 
 def _show_totals(comparison: Comparison) -> None:

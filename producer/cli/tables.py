@@ -33,11 +33,14 @@ STYLES: Final = {
 
 OUTCOME_HEADS: Final = ("id", "outcome", "class (rule)", "queue", "lane", "worker", "tries", "queued ms", "ran ms")
 VALUE_HEAD: Final = "value or error"
-GIVING_WAY: Final = ("class (rule)", "reason", VALUE_HEAD)
+GIVING_WAY: Final = ("class (rule)", "worker", "reason", VALUE_HEAD)
 """Columns that are folded to `NARROW_CHARS` where the terminal is narrower than the table."""
 
 NARROW_CHARS: Final = 14
 """Room for ``non-critical``, and for the rule under it."""
+
+READABLE_WIDTH: Final = 72
+"""A terminal narrower than this wraps the lines itself; from here on the table's cells are folded to fit."""
 
 MOST_WIDTH: Final = 100_000
 """Columns that no table reaches."""
@@ -52,13 +55,14 @@ def terminal(*, on_error: bool = False) -> Console:
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
     """Print rows of text under their heads on standard output; ``styles`` holds one style a row.
 
-    Nothing is cropped: where the terminal is narrower than the table, it wraps the lines.
+    Nothing is cropped: where the terminal is narrower than the table, its cells are folded.
     """
     console = terminal()
     table = _table(heads, rows, styles, is_narrow=False)
     if _width(table) > console.width:
         table = _table(heads, rows, styles, is_narrow=True)
-    console.width = max(console.width, _width(table))
+    if console.width < READABLE_WIDTH:
+        console.width = max(console.width, _width(table))
     console.print(table)
 
 
@@ -69,7 +73,9 @@ def _table(
     for head in heads:
         justify: Literal["right", "left"] = "right" if head.endswith(" ms") else "left"
         width = NARROW_CHARS if is_narrow and head in GIVING_WAY else None
-        table.add_column(head, overflow="fold", justify=justify, max_width=width)
+        least = max(map(len, head.split()))
+        is_number = justify == "right"  # never folded
+        table.add_column(head, overflow="fold", justify=justify, min_width=least, max_width=width, no_wrap=is_number)
     for number, row in enumerate(rows):
         table.add_row(*[Text(printable(cell)) for cell in row], style=styles[number] if styles else None)
     return table

@@ -14,7 +14,9 @@ from steps.errors import BrokerUnavailable
 from steps.ledger.scripts import Script
 
 RETRIES: Final = 2
-"""Tries after the first of a call whose connection failed; every script is safe to repeat."""
+"""Tries after the first of a call whose connection failed; every script is safe to repeat.
+
+One that was not answered in time is not tried again: the time-out is the whole time that a caller is to wait."""
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.5
@@ -24,11 +26,12 @@ RedisArgument: TypeAlias = str | int | bytes
 
 def connect(settings: Settings, url: str) -> "redis.Redis":
     """Return a client for ``url`` (redis://, rediss:// or unix://) that never waits without a limit."""
+    pauses = ExponentialWithJitterBackoff(base=FIRST_PAUSE_S, cap=LONGEST_PAUSE_S)
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=settings.connect_timeout_s,
         socket_timeout=settings.socket_timeout_s,
-        retry=Retry(ExponentialWithJitterBackoff(base=FIRST_PAUSE_S, cap=LONGEST_PAUSE_S), RETRIES),
+        retry=Retry(pauses, RETRIES, supported_errors=(redis.ConnectionError,)),
         health_check_interval=0,
     )
 
@@ -56,6 +59,8 @@ def in_our_words(url: str) -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         kind = NoAnswer if _was_sent(error) else BrokerUnavailable
         raise kind(f"Redis at {without_password(url)} does not answer: {error}") from error
+    except redis.InvalidResponse as error:
+        raise BrokerUnavailable(f"what answers at {without_password(url)} is no Redis: {error}") from error
 
 
 class Scripts:

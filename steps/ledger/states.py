@@ -85,9 +85,6 @@ LANE_LIFE: Final[dict[str, dict[str, str]]] = {
     },
 }
 
-FINAL_STATES: Final = frozenset({"settled", "vacated"})
-STARTED_STATES: Final = frozenset({"running", "settled", "vacated"})
-
 
 def after(state: str, event: str) -> str:
     """Return the step state that ``event`` leads to; KeyError where the table forbids it."""

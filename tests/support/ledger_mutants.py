@@ -28,14 +28,33 @@ MUTANTS = (
     Mutant("max_concurrency is not kept", "count_of(R, 'maxc') - count_of(R, 'running'), SLICE", "SLICE"),
     Mutant("deaths are not counted", "  if not announced then s.deaths = s.deaths + 1 end\n"),
     Mutant("announced ends are deaths", "if not announced then s.deaths", "if true then s.deaths"),
-    Mutant("fences are taken from the clock alone", "math.max((tonumber(call('HGET', SITE, 'fence')) or 0) + 1, NOW)", "NOW"),
-    Mutant("fences are counted without the clock", "+ 1, NOW)\n  call('HSET', SITE, 'fence'", "+ 1, 0)\n  call('HSET', SITE, 'fence'"),
+    Mutant(
+        "fences are taken from the clock alone",
+        "math.max((tonumber(call('HGET', SITE, 'fence')) or 0) + 1, NOW)",
+        "NOW",
+    ),
+    Mutant(
+        "fences are counted without the clock",
+        "+ 1, NOW)\n  call('HSET', SITE, 'fence'",
+        "+ 1, 0)\n  call('HSET', SITE, 'fence'",
+    ),
     Mutant("the dead may claim", "  if call('EXISTS', WORKER .. worker) == 0 then return {}, false end\n"),
     Mutant("tickets do not count", "  if call('ZRANGE', LANE .. p.lane, 0, 0)[1] ~= R.id then return end\n"),
-    Mutant("settling frees the lane before the code has stopped", "    if vacated then free(R, s) end\n", "    free(R, s)\n"),
-    Mutant("the next run in line is forgotten", "call('HDEL', LANES, lane) end\n  offer_head(lane)\n", "call('HDEL', LANES, lane) end\n"),
+    Mutant(
+        "settling frees the lane before the code has stopped",
+        "    if vacated then free(R, s) end\n",
+        "    free(R, s)\n",
+    ),
+    Mutant(
+        "the next run in line is forgotten",
+        "call('HDEL', LANES, lane) end\n  offer_head(lane)\n",
+        "call('HDEL', LANES, lane) end\n",
+    ),
     Mutant("a long wait keeps its place", "    put(R, 'away', '1')\n    leave_lanes(R)\n", "    put(R, 'away', '1')\n"),
-    Mutant("what ends unstarted stays pending", "  for queue, count in pairs(R.fixed) do call('HINCRBY', PENDING, queue, -count) end\n"),
+    Mutant(
+        "what ends unstarted stays pending",
+        "  for queue, count in pairs(R.fixed) do call('HINCRBY', PENDING, queue, -count) end\n",
+    ),
     Mutant("a released step is lost sight of", " .. i .. ',') end\nend", ") end\nend"),
 )
 

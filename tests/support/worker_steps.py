@@ -6,6 +6,7 @@ A latch is a path: the step notes in it that it began, and waits until there is 
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -302,6 +303,18 @@ def GetRandomStep(ctx: StepContext, journal: str, succeeds_at: int = 3) -> int:
 @step(critical=True, idempotent=True, backoff="linear", **TRIED_TWICE_MORE)
 def WriteLinearStep(ctx: StepContext, journal: str, succeeds_at: int = 3) -> int:
     return _fail_until(ctx, journal, succeeds_at)
+
+
+# processes of their own ------------------------------------------------------------------------------------------
+
+
+def _pooled() -> list[int]:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(abs, [-1, -2, -3])
+
+
+step(name="GetPooledStep", critical=False)(_pooled)
+step(name="WritePooledStep", critical=True)(_pooled)
 
 
 # by the rules alone ----------------------------------------------------------------------------------------------

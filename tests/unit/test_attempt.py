@@ -285,6 +285,14 @@ def test_a_steps_context_can_not_be_changed_by_assignment_of_keys() -> None:
         context.context["a"] = 2  # type: ignore[index]
 
 
+def test_what_a_step_changes_inside_its_context_nobody_else_sees() -> None:
+    shared = {"a": ["b"]}
+    first, second = (StepContext(run_id="r", step_id="s", context=shared, results={}) for _ in range(2))
+    first.context["a"].append("c")
+    assert first.context["a"] == ["b", "c"]
+    assert second.context["a"] == shared["a"] == ["b"]
+
+
 def test_cancelling_is_seen_and_time_runs_down_to_nothing() -> None:
     context = StepContext(run_id="r", step_id="s", context={}, results={}, effect_key="own", deadline=float("-inf"))
     assert context.effect_key == "own"

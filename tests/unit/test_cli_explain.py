@@ -34,6 +34,18 @@ def test_the_context_has_its_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert (explained["critical"], explained["rule"]) == (True, "context")
 
 
+def test_what_a_step_module_prints_is_no_part_of_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "talking_steps.py").write_text("print('here I am')\n")
+    monkeypatch.setenv("STEPLINE_STEP_MODULES", "talking_steps")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["explain", "GetChatStep", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["name"] == "GetChatStep"
+    assert printed.err == "here I am\n"
+
+
 def test_the_decorator_has_its_say(capsys: pytest.CaptureFixture[str]) -> None:
     with StepRegistry().isolated():
         step(name="GetDangerousStep", critical=True)(lambda: None)

@@ -1,6 +1,7 @@
 """What people see of a run: progress while it lasts and a table at the end, whatever steps return."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -101,6 +102,19 @@ def test_a_table_on_a_narrow_terminal_is_still_whole(monkeypatch: pytest.MonkeyP
     shown = screen.getvalue()
     assert all(word in shown for cell in outcome_row(GOOD)[:-1] for word in cell.split())
     assert "WriteStep: ValueError: no [red]such\\x1b[31m thing" in shown
+
+
+def test_on_a_terminal_of_eighty_columns_no_line_of_a_table_is_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    print_outcomes(
+        [replace(GOOD, worker="parallel@a-host-of-some-name-12345-0249c2", queued_ms=12345.6, ran_ms=234567.8)]
+    )
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "12345.6" in shown
+    assert "234567.8" in shown
 
 
 def test_elsewhere_than_on_a_terminal_each_outcome_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,20 +1,20 @@
-"""The ledger's scripts against the tables of a step's life and of a lane, on fakeredis."""
+"""The ledger's scripts against the tables of steps and lanes, on fakeredis; and proof that this finds bugs."""
 
-from hypothesis import HealthCheck, settings
+import pytest
 
-from tests.support.ledger_machine import UNHURRIED, LedgerMachine
-from tests.support.ledgers import fake_client, ledger_on
+from tests.support.ledger_machine_runs import finds_a_failure, run_machine
+from tests.support.ledger_mutants import MUTANTS, Mutant, planted
+from tests.support.ledgers import fake_client
 
-
-class OnFakeredis(LedgerMachine):
-    @staticmethod
-    def make_ledger():  # type: ignore[no-untyped-def]
-        client = fake_client()
-        client.flushall()
-        return ledger_on(client, **UNHURRIED), client
+EXAMPLES = 25
+EXAMPLES_FOR_A_MUTANT = 40
 
 
-TestTheScriptsFollowTheTablesOnFakeredis = OnFakeredis.TestCase
-TestTheScriptsFollowTheTablesOnFakeredis.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def test_the_scripts_follow_the_tables_on_fakeredis() -> None:
+    assert run_machine(fake_client(), examples=EXAMPLES)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_the_machine_finds_a_planted_bug(mutant: Mutant) -> None:
+    with planted(mutant):
+        assert finds_a_failure(fake_client(), examples=EXAMPLES_FOR_A_MUTANT)

@@ -157,6 +157,12 @@ def test_all_modules_that_can_not_be_imported_are_named_at_once(make_module: Mak
     assert "ZeroDivisionError" in second
 
 
+def test_a_module_that_ends_the_program_is_named(make_module: MakeModule) -> None:
+    leaving = make_module("leaving_steps", "import sys\nsys.exit(0)\n")
+    with pytest.raises(SettingsError, match=r"leaving_steps.*SystemExit"):
+        load_step_modules([leaving])
+
+
 def test_a_step_of_impossible_types_is_reported_when_its_module_is_loaded(make_module: MakeModule) -> None:
     name = make_module("odd_steps", "from steps import step\n@step\ndef Odd(path: 'Nowhere') -> None: ...\n")
     with pytest.raises(InvalidStep, match="Nowhere"):

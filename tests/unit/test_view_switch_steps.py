@@ -157,7 +157,7 @@ def _bar_of(*, started_ms: float | None, ran_ms: float | None) -> str:
         outcomes=(outcome,),
         classification=StepClassifier().classify_steps([]),
     )
-    (bar,) = timeline(Timed(result, submitted_ms=1_000.0), full_ms=100.0).columns[1].cells
+    (bar,) = timeline(Timed(result, submitted_ms=1_000.0), full_ms=100.0, columns=200).columns[1].cells
     return str(bar)
 
 

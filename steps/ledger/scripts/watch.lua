@@ -12,8 +12,8 @@ for at = 5, #ARGV do
   elseif get(R, 'state') ~= 'open' then
     reply[#reply + 1] = 'settled'
   else
-    local watchers, _, count = get(R, 'watch'), string.gsub(get(R, 'watch'), ',', '')
-    if inbox ~= '' and not string.find(',' .. watchers .. ',', ',' .. inbox .. ',', 1, true) and count < MAX_WATCHERS then
+    local watchers, _, commas = get(R, 'watch'), string.gsub(get(R, 'watch'), ',', '')
+    if inbox ~= '' and not string.find(',' .. watchers .. ',', ',' .. inbox .. ',', 1, true) and commas < MAX_WATCHERS - 1 then
       put(R, 'watch', watchers == '' and inbox or watchers .. ',' .. inbox)
     end
     local grace_ends = call('ZSCORE', DUE, 'final:' .. R.id)

@@ -1,0 +1,79 @@
+"""Workers told to stop in the middle of a batch: nothing is lost, and nobody counts it as a death."""
+
+import signal
+import time
+
+import pytest
+
+from producer.child import Child
+from tests.support.latches import Journal, Latch
+from tests.support.processes import wait_until
+from tests.support.worker_sites import WorkerSite
+
+STOPPED_WITHIN_S = 5.0
+"""The site's workers give back after 1.5 s what still runs; a worker that has nothing to do ends at once."""
+
+
+def test_a_parallel_worker_that_stops_finishes_what_runs_and_leaves_the_rest_to_others(
+    mortal_site: WorkerSite, latch: Latch
+) -> None:
+    site, producer = mortal_site, mortal_site.producer
+    run = producer.submit([latch.call("GetHeldStep")] * 12, max_concurrency=4)
+    begun = latch.wait_until_begun(4)
+    victim = site.worker_of(begun[0]["pid"])
+    stopped = victim.pid
+    _stop(site, victim)
+    latch.open()
+    result = run.gather(timeout=20)
+    assert result.ok
+    assert [one.attempts for one in result.outcomes] == [1] * 12
+    assert site.deaths(run.id) == 0
+    wait_until(lambda: victim.exits and victim.pid not in (None, stopped), STOPPED_WITHIN_S)
+    assert victim.exits[-1] == 0
+
+
+def test_a_critical_worker_that_stops_finishes_its_step_and_leaves_the_next_to_others(
+    mortal_site: WorkerSite, latch: Latch, journal: Journal
+) -> None:
+    site, producer = mortal_site, mortal_site.producer
+    write = {"name": "WriteJournalStep", "params": {"journal": journal.path, "label": "next"}}
+    run = producer.submit([latch.call("WriteHeldStep"), write, "GetEchoStep"])
+    (begun,) = latch.wait_until_begun()
+    victim = site.worker("critical-1")
+    stopped = victim.pid
+    _stop(site, victim)
+    latch.open()
+    result = run.gather(timeout=20)
+    assert result.ok
+    assert [one.attempts for one in result.outcomes] == [1, 1, 1]
+    assert site.deaths(run.id) == 0
+    assert journal.lines("began")[0]["pid"] != begun["pid"]
+    wait_until(lambda: victim.pid not in (None, stopped), STOPPED_WITHIN_S)
+
+
+@pytest.mark.parametrize("name", ["GetHeldOnceStep", "WriteHeldOnceStep"])
+def test_what_outlasts_the_grace_of_a_stopping_worker_is_given_back_and_no_death(
+    mortal_site: WorkerSite, latch: Latch, journal: Journal, name: str
+) -> None:
+    site, producer = mortal_site, mortal_site.producer
+    run = producer.submit([latch.call(name), "GetEchoStep", "WriteEchoStep"], order="overlap")
+    (begun,) = latch.wait_until_begun()
+    victim = site.worker_of(begun["pid"])
+    exits = len(victim.exits)
+    stopped_at_s = time.monotonic()
+    site.kill(victim, signal.SIGTERM)
+    (again,) = latch.wait_for("again")
+    assert again["at_s"] - stopped_at_s < STOPPED_WITHIN_S
+    result = run.gather(timeout=20)
+    assert result.ok
+    assert [one.attempts for one in result.outcomes] == [2, 1, 1]
+    assert site.deaths(run.id) == 0
+    wait_until(lambda: len(victim.exits) > exits)
+    assert victim.exits[exits:] == (0,)
+
+
+def _stop(site: WorkerSite, worker: Child) -> None:
+    """Send SIGTERM; return when the worker has understood."""
+    seen = site.log().count("Warm shutdown")
+    site.kill(worker, signal.SIGTERM)
+    wait_until(lambda: site.log().count("Warm shutdown") > seen)

@@ -1,0 +1,199 @@
+"""What the parent of prefork children does for them; the children are real."""
+
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import inf
+
+import pytest
+
+from steps import step
+from steps.errors import BrokerUnavailable
+from steps.ledger.records import Beat, ClaimedStep, StepFate
+from steps.registry import StepRegistry
+from tests.support.forks import code_of, forked
+from tests.support.ledgers import OK
+from tests.support.processes import wait_until
+from tests.support.worker_kits import WORKER, Workshop
+from workers import child_watch
+from workers.child_board import ChildBoard, Hold
+from workers.child_watch import ChildWatch
+from workers.processes import has_ended
+
+
+@dataclass
+class Nursery:
+    """A watch over one child that runs the step of a run, with another run behind it in the lane."""
+
+    workshop: Workshop
+    board: ChildBoard = field(default_factory=lambda: ChildBoard(2))
+
+    def __post_init__(self) -> None:
+        self.watch = ChildWatch(
+            board=self.board,
+            ledger=self.workshop.ledger,
+            publisher=self.workshop.publisher,  # type: ignore[arg-type]
+            worker_id=WORKER,
+        )
+        self.run_id, self.behind = (self.workshop.open(["WriteStep"]) for _ in range(2))
+        self.workshop.publisher.take()
+        self.claimed = self._claim()
+
+    def _claim(self) -> ClaimedStep:
+        claimed = self.workshop.ledger.claim(self.run_id, 0, worker=WORKER, want=1, with_meta=False)
+        assert claimed is not None
+        return claimed.steps[0]
+
+    @property
+    def name(self) -> str:
+        return f"{self.run_id}:0"
+
+    def hold(self, pid: int, *, timeout_s: float = inf) -> Hold:
+        """Say on the board what the child with this pid runs."""
+        now = time.monotonic()
+        hold = Hold(
+            slot=1,
+            pid=pid,
+            run_id=self.run_id,
+            parcel=0,
+            index=0,
+            fence=self.claimed.fence,
+            attempt=1,
+            began_s=now,
+            deadline_s=now + timeout_s,
+            started_ms=1_795_000_000_000.5,
+            queued_ms=12.5,
+        )
+        self.board.write(hold)
+        return hold
+
+    def published(self) -> list[str]:
+        return [ready.run_id for ready in self.workshop.publisher.take()]
+
+
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    with StepRegistry().isolated():
+
+        @step(critical=True)
+        def WriteStep() -> None: ...
+
+        yield Nursery(Workshop())
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_watch, "HARD_STOP_AFTER_S", 0.0)
+
+
+def test_a_child_within_its_time_is_left_alone(nursery: Nursery, at_once: None) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child)
+        nursery.watch.tend()
+        assert nursery.watch.dead_claims() == ()
+        assert nursery.watch.names() == (nursery.name,)
+        assert not has_ended(child)
+
+
+def test_past_its_deadline_a_child_has_a_moment_more(nursery: Nursery) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0)
+        nursery.watch.tend()
+        assert nursery.workshop.outcomes(nursery.run_id) == []
+
+
+def test_a_child_that_ignores_its_time_out_is_settled_first_and_killed_then(nursery: Nursery, at_once: None) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0)
+        nursery.watch.tend()
+        outcome = nursery.workshop.outcome(nursery.run_id)
+        assert (outcome.status, outcome.attempts, outcome.worker) == ("timed_out", 1, WORKER)
+        assert outcome.error is not None
+        assert "killed" in outcome.error.message
+        assert (outcome.started_ms, outcome.queued_ms) == (1_795_000_000_000.5, 12.5)
+        assert nursery.published() == []
+        assert code_of(child) == -signal.SIGKILL
+
+
+def test_the_lane_of_a_killed_child_is_free_once_it_is_dead(nursery: Nursery, at_once: None) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0)
+        nursery.watch.tend()
+        wait_until(lambda: has_ended(child))
+        assert nursery.watch.dead_claims() == ()
+        nursery.watch.tend()
+    assert nursery.published() == [nursery.behind]
+    assert nursery.watch.names() == ()
+    assert nursery.workshop.claims() == []
+
+
+def test_a_child_is_not_killed_for_a_step_that_has_settled(nursery: Nursery, at_once: None) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0)
+        fate = StepFate(0, nursery.claimed.fence, "S", "succeeded", OK)
+        assert nursery.workshop.ledger.settle(nursery.run_id, 0, [fate], worker=WORKER).accepted == (True,)
+        nursery.watch.tend()
+        assert not has_ended(child)
+        assert nursery.workshop.statuses(nursery.run_id) == ["succeeded"]
+
+
+def test_no_child_is_killed_while_redis_is_away(
+    nursery: Nursery, at_once: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise BrokerUnavailable("nobody there")
+
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(nursery.workshop.ledger), "settle", away)
+            nursery.watch.tend()
+            assert not has_ended(child)
+            assert "is left alone" in caplog.text
+        nursery.watch.tend()
+        assert code_of(child) == -signal.SIGKILL
+
+
+def test_a_child_that_died_by_itself_is_reported_until_its_claim_is_taken_back(nursery: Nursery) -> None:
+    with forked(lambda: None) as child:
+        nursery.hold(child)
+        wait_until(lambda: has_ended(child))
+        nursery.watch.tend()
+        claim = (nursery.name, nursery.claimed.fence)
+        assert nursery.watch.dead_claims() == nursery.watch.dead_claims() == (claim,)
+        assert nursery.watch.names() == (nursery.name,)
+        nursery.watch.acknowledge([(nursery.name, claim[1] - 1)])
+        assert nursery.watch.dead_claims() == (claim,)
+        ticked = nursery.workshop.ledger.tick(Beat(WORKER, "beat", held=(nursery.name,), dead_claims=(claim,)))
+        assert [ready.run_id for ready in ticked.ready] == [nursery.run_id]
+        nursery.watch.acknowledge([claim])
+        assert nursery.watch.names() == ()
+
+
+def test_a_stop_is_a_ring_for_the_child_that_runs_the_step(nursery: Nursery) -> None:
+    with forked(signal.pause) as child:
+        hold = nursery.hold(child)
+        nursery.watch.stop(nursery.run_id, 1)
+        nursery.watch.stop("another", 0)
+        assert not has_ended(child)
+        assert nursery.board.stop_asked(hold.slot) == 0
+        nursery.watch.stop(nursery.run_id, 0)
+        assert nursery.board.stop_asked(hold.slot) == hold.fence
+        assert code_of(child) == -signal.SIGALRM
+
+
+def test_a_child_that_ignores_a_stop_is_killed_and_its_step_cancelled(nursery: Nursery, at_once: None) -> None:
+    def ignore() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        nursery.board.write(replace(nursery.hold(0), slot=0, run_id="ready"))
+        signal.sigwait([signal.SIGTERM])
+
+    with forked(ignore) as child:
+        wait_until(lambda: "ready:0" in nursery.watch.names())
+        nursery.board.clear(0)
+        nursery.hold(child)
+        nursery.watch.stop(nursery.run_id, 0)
+        nursery.watch.tend()
+        assert nursery.workshop.statuses(nursery.run_id) == ["cancelled"]
+        assert code_of(child) == -signal.SIGKILL
