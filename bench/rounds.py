@@ -110,8 +110,8 @@ class _Bench:
     def _cpu(self) -> CpuTime:
         server = [] if self.server.pid is None else [self.server.pid]
         workers = [pid for worker in self.process.workers.values() for pid in family(worker)]
-        own = [cpu_s(pids) for pids in ([self.process.pid], workers, server)]
-        return CpuTime(*own, machine_s(), time.monotonic())
+        own = cpu_s([self.process.pid])
+        return CpuTime(own, cpu_s(workers), cpu_s(server), machine_s(), time.monotonic())
 
 
 def _say(text: str) -> None:

@@ -32,6 +32,8 @@ IDLE_S: Final = 10.0
 RETRY_PAUSE_S: Final = 0.1
 """Between two tries to reach a Redis that is away."""
 
+CLOSED: Final = "this producer was closed while a run was waited for"
+
 EARLY_KEPT: Final = 1_000
 """Notices kept for runs that nobody has asked for yet."""
 
@@ -82,8 +84,11 @@ class Inbox:
             if (notice := self._early.pop(run_id, None)) is not None:
                 future.set_result(notice)
                 return future
+            if self._is_closed:
+                future.set_exception(BrokerUnavailable(CLOSED))
+                return future
             self._waiting.setdefault(run_id, []).append(future)
-            if self._thread is None and not self._is_closed:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name="stepline-inbox", daemon=True)
                 self._thread.start()
         return future
@@ -99,8 +104,9 @@ class Inbox:
 
     def close(self) -> None:
         """Stop listening; futures that still wait fail."""
-        self._is_closed = True
-        self._fail_all(BrokerUnavailable("this producer was closed while a run was waited for"))
+        with self._lock:
+            self._is_closed = True
+        self._fail_all(BrokerUnavailable(CLOSED))
         if self._thread is not None:
             self._thread.join(timeout=2 * LOOK_EVERY_S + PATIENCE_S)
         self._client.close()
@@ -130,7 +136,8 @@ class Inbox:
     def _receive(self) -> None:
         item: Any = self._client.blpop([self._key], timeout=LOOK_EVERY_S)
         while item is not None:
-            self._deliver(_notice_of(item[1] if isinstance(item, (list, tuple)) else item))
+            if (notice := _notice_of(item[1] if isinstance(item, (list, tuple)) else item)) is not None:
+                self._deliver(notice)
             item = self._client.lpop(self._key) if len(self._waiting) > 1 else None
 
     def _look(self) -> None:
@@ -148,7 +155,7 @@ class Inbox:
     def _deliver(self, notice: Notice) -> None:
         with self._lock:
             futures = self._waiting.pop(notice.run_id, [])
-            if not futures and notice.outcomes is not None:
+            if not futures:
                 self._early[notice.run_id] = notice
                 if len(self._early) > EARLY_KEPT:
                     self._early.popitem(last=False)
@@ -168,11 +175,16 @@ class Inbox:
             self._fail(run_id, error)
 
 
-def _notice_of(text: bytes) -> Notice:
-    record = json.loads(text)
-    outcomes = record.get("outcomes")
-    return Notice(
-        run_id=record["run"],
-        total_ms=record.get("total_us", 0) / 1000,
-        outcomes=None if outcomes is None else tuple(outcomes),
-    )
+def _notice_of(text: bytes) -> Notice | None:
+    """Read a notice; None where it is none, which must not end the waiting for the others."""
+    try:
+        record = json.loads(text)
+        outcomes = record.get("outcomes")
+        return Notice(
+            run_id=record["run"],
+            total_ms=record.get("total_us", 0) / 1000,
+            outcomes=None if outcomes is None else tuple(outcomes),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        logger.warning("a notice that cannot be understood is dropped: %r", error)
+        return None

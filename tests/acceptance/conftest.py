@@ -28,7 +28,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerSite]:
 @pytest.fixture(scope="session")
 def fragile_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerSite]:
     """One critical worker and two parallel ones, for tests that end them."""
-    yield from _running(tmp_path_factory, "fragile", scale={"parallel": 2}, **QUICK_DEATHS)
+    few = {"STEPLINE_MAX_TASKS_PER_CHILD": "4", "STEPLINE_ZOMBIE_LIMIT": "3"}
+    yield from _running(tmp_path_factory, "fragile", scale={"parallel": 2}, **QUICK_DEATHS, **few)
 
 
 @pytest.fixture

@@ -117,6 +117,24 @@ def test_all_workers_killed_at_once_lose_nothing(mortal_site: WorkerSite, latch:
     assert _gather_once(site, waiting).ok
 
 
+def test_a_worker_frozen_past_its_lease_settles_nothing_when_it_wakes(mortal_site: WorkerSite, latch: Latch) -> None:
+    site, producer = mortal_site, mortal_site.producer
+    run = producer.submit([latch.call("GetHeldOnceStep")])
+    (begun,) = latch.wait_until_begun()
+    frozen = site.worker_of(begun["pid"])
+    exits = len(frozen.exits)
+    site.kill(frozen, signal.SIGSTOP)
+    try:
+        result = _gather_once(site, run)
+    finally:
+        latch.open()
+        site.kill(frozen, signal.SIGCONT)
+    (outcome,) = result.outcomes
+    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", "again", 2)
+    wait_until(lambda: len(frozen.exits) > exits)  # It learns that it was taken for dead, and comes back as another.
+    assert _gather_once(site, run) == result
+
+
 def _write(journal: Journal) -> dict[str, object]:
     return {"name": "WriteJournalStep", "params": {"journal": journal.path, "label": "behind"}}
 

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import pytest
+
 from producer import Producer, Run
+from steps.ledger.records import Ready
 from tests.support.latches import Journal, Latch
+from tests.support.processes import wait_until
 from tests.support.worker_sites import WorkerSite
 
 
@@ -63,6 +67,26 @@ def test_a_held_lane_holds_up_no_other(producer: Producer, journal: Journal, lat
     latch.open()
     assert held.gather(timeout=20).ok
     assert behind.gather(timeout=20).ok
+
+
+@pytest.mark.parametrize(("name", "queue"), [("WriteHeldStep", "critical"), ("GetHeldStep", "parallel")])
+def test_the_same_message_many_times_starts_nothing_twice(
+    site: WorkerSite, producer: Producer, latch: Latch, name: str, queue: str
+) -> None:
+    run = producer.submit([latch.call(name)])
+    latch.wait_until_begun()
+    copies = Ready(run.id, 0, queue, 10)
+    publisher = producer._connections.publisher
+    assert publisher.publish([copies])
+    wait_until(lambda: publisher.depth(queue) == 0)
+    latch.open()
+    assert publisher.publish([copies])
+    assert run.gather(timeout=20).ok
+    assert publisher.publish([copies])
+    wait_until(lambda: publisher.depth(queue) == 0)
+    assert producer.run(["WriteEchoStep", "GetEchoStep"], timeout=20).ok
+    assert len(latch.lines()) == 1
+    assert [event["step"] for event in site.events(run.id) if event.get("status")] == ["0"]
 
 
 def test_a_batch_over_several_lanes_keeps_its_order(producer: Producer, journal: Journal) -> None:

@@ -13,6 +13,10 @@ from tests.support.worker_sites import WorkerSite
 STOPPED_WITHIN_S = 5.0
 """The site's workers give back after 1.5 s what still runs; a worker that has nothing to do ends at once."""
 
+PARCELS_PER_CHILD = 4
+ZOMBIE_LIMIT = 3
+"""As the settings of the fragile site say."""
+
 
 def test_a_parallel_worker_that_stops_finishes_what_runs_and_leaves_the_rest_to_others(
     mortal_site: WorkerSite, latch: Latch
@@ -70,6 +74,33 @@ def test_what_outlasts_the_grace_of_a_stopping_worker_is_given_back_and_no_death
     assert site.deaths(run.id) == 0
     wait_until(lambda: len(victim.exits) > exits)
     assert victim.exits[exits:] == (0,)
+
+
+def test_children_are_replaced_after_their_share_of_parcels(mortal_site: WorkerSite, journal: Journal) -> None:
+    labels = [str(number) for number in range(3 * PARCELS_PER_CHILD)]
+    for label in labels:
+        write = {"name": "WriteJournalStep", "params": {"journal": journal.path, "label": label, "seconds": 0}}
+        (outcome,) = mortal_site.producer.run([write], timeout=20).outcomes
+        assert (outcome.status, outcome.attempts) == ("succeeded", 1)
+    pids = [line["pid"] for line in journal.lines("began")]
+    assert list(journal.intervals()) == labels
+    assert len(set(pids)) >= 3
+    assert max(pids.count(pid) for pid in pids) <= PARCELS_PER_CHILD
+
+
+def test_a_worker_with_too_many_zombies_drains_and_is_started_again(mortal_site: WorkerSite, latch: Latch) -> None:
+    site, producer = mortal_site, mortal_site.producer
+    run = producer.submit([latch.call("GetDeafStep", timeout=0.1)] * ZOMBIE_LIMIT, max_concurrency=ZOMBIE_LIMIT)
+    begun = latch.wait_until_begun(ZOMBIE_LIMIT)
+    haunted = site.worker_of(begun[0]["pid"])
+    assert {line["pid"] for line in begun} == {haunted.pid}
+    exits = len(haunted.exits)
+    result = run.gather(timeout=20)
+    assert [(one.status, one.attempts) for one in result.outcomes] == [("timed_out", 1)] * ZOMBIE_LIMIT
+    wait_until(lambda: len(haunted.exits) > exits)
+    assert haunted.exits[exits:] == (0,)
+    assert producer.run(["GetEchoStep"] * 10, timeout=20).ok
+    assert not latch.lines("ended")
 
 
 def _stop(site: WorkerSite, worker: Child) -> None:

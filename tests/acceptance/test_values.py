@@ -56,6 +56,11 @@ def test_a_step_sees_the_context_and_the_results_before_it(producer: Producer) -
     }
 
 
+def test_a_step_may_be_a_class_with_an_instance_for_every_attempt(producer: Producer) -> None:
+    result = producer.run(["GetReversedStep"] * 3, context={"value": [1, "two", None]}, timeout=20)
+    assert [one.value for one in result.outcomes] == [[None, "two", 1]] * 3
+
+
 @pytest.mark.parametrize("name", ["GetObjectStep", "WriteNotANumberStep", "GetBytesStep"])
 def test_a_result_that_is_not_json_fails_that_step_alone(producer: Producer, name: str) -> None:
     result = producer.run([name, "GetEchoStep", "WriteEchoStep"], strategy="simple", timeout=20)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.processes import wait_until
-from tests.support.worker_steps import OPEN_SUFFIX
+from tests.support.held_steps import OPEN_SUFFIX
 
 
 class Journal:

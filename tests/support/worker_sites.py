@@ -19,7 +19,12 @@ from steps.ledger.keys import key_root
 from steps.registry import load_step_modules
 from tests.support.processes import ROOT, children_of, clean_environment, wait_until
 
-STEP_MODULES = ("tests.support.worker_steps", "examples.view_switch.steps", "examples.view_switch.ten_sleeps")
+STEP_MODULES = (
+    "tests.support.held_steps",
+    "tests.support.worker_steps",
+    "examples.view_switch.steps",
+    "examples.view_switch.ten_sleeps",
+)
 
 
 class WorkerSite:

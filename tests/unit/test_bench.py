@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from bench import __main__ as program
 from bench.markdown import table
-from bench.options import Options
+from bench.options import MEMORY, Options
 from bench.peer import WrongResults, measure
 from bench.peer_process import PeerBroke
 from bench.processes import ProcessGone, cpu_s, family, machine_s, pss_mb
@@ -351,3 +352,12 @@ def test_a_peer_that_broke_is_exit_code_3(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(program, "run_rounds", broken)
     assert program.main([]) == 3
     assert capsys.readouterr() == ("", "bench: the peer ended\n")
+
+
+def test_the_page_on_performance_names_every_workload_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text()
+    with pytest.raises(SystemExit):
+        Options.parse(["--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert len(options) == 6
+    assert [one for one in [*options, *BY_NAME, MEMORY] if f"`{one}" not in page] == []

@@ -39,6 +39,7 @@ def test_a_message_that_comes_too_early_says_so(app: Celery) -> None:
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("STEPLINE_REDIS_URL", raising=False)
+    monkeypatch.setattr(entry, "set_up_logging", lambda settings: None)  # it would take the test's own logging away
 
 
 @pytest.mark.usefixtures("no_settings")
