@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from producer import Producer, Result, Run
 from producer.sessions import is_alive
@@ -117,22 +118,26 @@ def test_all_workers_killed_at_once_lose_nothing(mortal_site: WorkerSite, latch:
     assert _gather_once(site, waiting).ok
 
 
-def test_a_worker_frozen_past_its_lease_settles_nothing_when_it_wakes(mortal_site: WorkerSite, latch: Latch) -> None:
+def test_a_worker_frozen_past_its_lease_settles_nothing_when_it_wakes(
+    mortal_site: WorkerSite, latches: Callable[[str], Latch]
+) -> None:
     site, producer = mortal_site, mortal_site.producer
-    run = producer.submit([latch.call("GetHeldOnceStep")])
-    (begun,) = latch.wait_until_begun()
+    first, second = latches("attempt-1"), latches("attempt-2")
+    run = producer.submit([{"name": "GetHeldEachTimeStep", "params": {"latch": first.path.removesuffix("-1")}}])
+    (begun,) = first.wait_until_begun()
     frozen = site.worker_of(begun["pid"])
     exits = len(frozen.exits)
     site.kill(frozen, signal.SIGSTOP)
     try:
-        result = _gather_once(site, run)
+        second.wait_until_begun()
+        first.open()  # When it wakes, the first attempt returns at once.
     finally:
-        latch.open()
         site.kill(frozen, signal.SIGCONT)
-    (outcome,) = result.outcomes
-    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", "again", 2)
     wait_until(lambda: len(frozen.exits) > exits)  # It learns that it was taken for dead, and comes back as another.
-    assert _gather_once(site, run) == result
+    assert not site.is_settled(run.id)
+    second.open()
+    (outcome,) = _gather_once(site, run).outcomes
+    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", 2, 2)
 
 
 def _write(journal: Journal) -> dict[str, object]:

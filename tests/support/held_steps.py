@@ -55,6 +55,13 @@ def GetHeldOnceStep(ctx: StepContext, latch: str) -> str:
     return hold(ctx, latch) if ctx.attempt == 1 else note(latch, "again", attempt=ctx.attempt) or "again"
 
 
+@step(retries=0)
+def GetHeldEachTimeStep(ctx: StepContext, latch: str) -> int:
+    """Wait in every attempt, each at a latch of its own."""
+    hold(ctx, f"{latch}-{ctx.attempt}")
+    return ctx.attempt
+
+
 @step(critical=True)
 def WriteHeldStep(ctx: StepContext, latch: str) -> str:
     try:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import wait_until
 from tests.support.held_steps import OPEN_SUFFIX
+from tests.support.processes import wait_until
 
 
 class Journal:

@@ -1,5 +1,6 @@
 """Steps for tests of real workers: what they note, return, raise, and how often they are tried."""
 
+import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
