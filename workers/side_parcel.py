@@ -23,6 +23,7 @@ class HeldSteps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], tuple[SideBySide, Attempt] | None] = {}
+        self._stopped_early: set[tuple[str, int]] = set()
 
     def names(self) -> tuple[str, ...]:
         """Return ``run:index`` of each."""
@@ -35,21 +36,27 @@ class HeldSteps:
             self._held.update({(run_id, step.index): None for step in steps})
 
     def start(self, run_id: str, index: int, side: SideBySide, attempt: Attempt) -> None:
-        """Start an attempt and list it, in one: a stop comes after both or finds nothing."""
+        """Start an attempt and list it, in one: a stop comes after both, or is remembered until then."""
         with self._lock:
             side.start(attempt)
             self._held[run_id, index] = (side, attempt)
+            is_stopped = (run_id, index) in self._stopped_early
+        if is_stopped:
+            side.stop(attempt, STOP_REASON)
 
     def discard(self, run_id: str, fates: Iterable[StepFate]) -> None:
         """The ledger has answered the settle of these."""
         with self._lock:
             for fate in fates:
                 self._held.pop((run_id, fate.index), None)
+                self._stopped_early.discard((run_id, fate.index))
 
     def stop(self, run_id: str, index: int) -> None:
         """Stop an attempt if it runs here: a coroutine is cancelled, a blocking step is told by ``ctx.cancelled``."""
         with self._lock:
             found = self._held.get((run_id, index))
+            if found is None and (run_id, index) in self._held:
+                self._stopped_early.add((run_id, index))
         if found is not None:
             side, attempt = found
             side.stop(attempt, STOP_REASON)

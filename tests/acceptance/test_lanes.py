@@ -89,6 +89,22 @@ def test_the_same_message_many_times_starts_nothing_twice(
     assert [event["step"] for event in site.events(run.id) if event.get("status")] == ["0"]
 
 
+def test_a_message_that_comes_before_its_runs_turn_starts_nothing(
+    producer: Producer, latch: Latch, journal: Journal
+) -> None:
+    head = producer.submit([latch.call("WriteHeldStep")])
+    latch.wait_until_begun()
+    behind = producer.submit([_write(journal, "behind")])
+    assert producer._connections.publisher.publish([Ready(behind.id, 0, "critical", 4)])
+    # The other critical worker has taken them when it has run what was published after them.
+    assert producer.run([_session(journal, "1")], timeout=20).ok
+    assert [line["label"] for line in journal.lines("began")] == ["1"]
+    latch.open()
+    assert head.gather(timeout=20).ok
+    assert behind.gather(timeout=20).ok
+    assert list(journal.intervals()) == ["1", "behind"]
+
+
 def test_a_batch_over_several_lanes_keeps_its_order(producer: Producer, journal: Journal) -> None:
     sessions = ["1", "1", "2", "3", "1", "2"]
     result = producer.run(

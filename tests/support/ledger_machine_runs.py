@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.ledger_comparison import Walked
-from tests.support.ledger_machine import UNHURRIED, LedgerMachine
+from tests.support.ledger_machine import LedgerMachine
+from tests.support.ledger_rig import UNHURRIED
 from tests.support.ledgers import ledger_on
 
 

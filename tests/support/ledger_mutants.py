@@ -55,6 +55,7 @@ MUTANTS = (
         "what ends unstarted stays pending",
         "  for queue, count in pairs(R.fixed) do call('HINCRBY', PENDING, queue, -count) end\n",
     ),
+    Mutant("a claim that nobody knows of is left", "local R = not known_claims[claims[at]] and", "local R = false and"),
     Mutant("a released step is lost sight of", " .. i .. ',') end\nend", ") end\nend"),
 )
 

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from steps import step
+from steps.attempt import Returned, Stopped
 from steps.context import StepContext
 from steps.errors import BrokerUnavailable
-from steps.ledger.records import Beat
+from steps.ledger.records import Beat, ClaimedStep, StepFate
 from steps.registry import StepRegistry
+from steps.side_by_side import SideBySide
+from tests.support.attempts import attempt_of
 from tests.support.processes import wait_until
 from tests.support.worker_kits import WORKER, Workshop
 from workers import kit as kit_module
+from workers.kit import STOP_REASON
 from workers.side_parcel import HeldSteps, SidePipeline
 from workers.slots import Slots
 
@@ -240,6 +244,23 @@ def test_running_steps_are_stopped_by_name(shop: Shop) -> None:
     assert shop.workshop.statuses(run_id) == ["cancelled"] * 2
     crowd.may_leave.set()
     wait_until(lambda: sorted(map(str, told)) == ["True", "cancelled"])
+
+
+def test_a_stop_that_comes_between_claim_and_start_is_not_lost() -> None:
+    ran = threading.Event()
+    held, side, attempt = HeldSteps(), SideBySide(), attempt_of(lambda: ran.wait(WAIT_S))
+    step_ = ClaimedStep(index=0, fence=1, attempt=1, failures=0, queued_ms=0.0, call=b"")
+    held.stop("r", 0)
+    held.add("r", [step_])
+    held.stop("r", 0)
+    held.start("r", 0, side, attempt)
+    assert [end for _, end in side.wait(WAIT_S)] == [Stopped(STOP_REASON)]
+    held.discard("r", [StepFate(0, 1, "S", "cancelled")])
+    held.add("r", [step_])
+    again = attempt_of(lambda: None)
+    held.start("r", 0, side, again)
+    assert [end for _, end in side.wait(WAIT_S)] == [Returned(None)]
+    ran.set()
 
 
 def test_a_worker_that_goes_down_finishes_what_it_has_and_claims_no_more(shop: Shop) -> None:
