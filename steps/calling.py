@@ -1,5 +1,6 @@
 """The one way of calling a step's code, for every kind of worker and for the engines."""
 
+import os
 from contextvars import Context
 from inspect import iscoroutine
 from typing import Any
@@ -30,11 +31,19 @@ async def call_coroutine(attempt: Attempt) -> Any:
 
 
 def end_of_blocking(attempt: Attempt) -> Returned | Raised:
-    """Call the code of a blocking step here and return how it ended; nothing it raises gets past this."""
+    """Call the code of a blocking step here and return how it ended; nothing it raises gets past this.
+
+    A process that the step forked and that comes back here ends: it must not go on as if it were the worker.
+    """
+    process = os.getpid()
+    end: Returned | Raised
     try:
-        return Returned(call_blocking(attempt))
+        end = Returned(call_blocking(attempt))
     except BaseException as error:  # noqa: BLE001  # SystemExit too is a failure of that step alone
-        return Raised(error)
+        end = Raised(error)
+    if os.getpid() != process:
+        os._exit(isinstance(end, Raised))
+    return end
 
 
 async def end_of_coroutine(attempt: Attempt) -> Returned | Raised:

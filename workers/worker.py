@@ -159,6 +159,7 @@ class Worker:
             return
         ledger = Ledger(self._settings, url=self._redis_url)
         kit = self._kit(ledger, Publisher(self._app), lambda: board.is_draining)
+        obey_signals_in_forks()
         process = current_process()
         process._config["daemon"] = False  # no daemon in the sense of multiprocessing, which forbids those children
         slot = board.free_slot(getattr(process, "index", 0))

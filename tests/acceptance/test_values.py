@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from producer import Producer
+from tests.support.latches import Journal
 
 MIB = 1_048_576
 
@@ -101,6 +102,15 @@ def test_100_results_of_64_kib_come_back_whole(producer: Producer) -> None:
     result = producer.run([{"name": "GetTextStep", "params": {"length": 65_536}}] * 100, timeout=30)
     assert result.ok
     assert {len(one.value) for one in result.outcomes} == {65_536}
+
+
+@pytest.mark.parametrize("name", ["GetForkingStep", "WriteForkingStep"])
+def test_a_process_that_a_step_forked_does_not_settle_it(producer: Producer, journal: Journal, name: str) -> None:
+    call = {"name": name, "params": {"journal": journal.path}, "retries": 0, "timeout": 5}
+    (outcome,) = producer.run([call], timeout=20).outcomes
+    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", "step", 1)
+    (line,) = journal.lines()
+    assert (line["what"], line["code"]) == ("forked", 0)
 
 
 @pytest.mark.parametrize("name", ["GetPooledStep", "WritePooledStep"])

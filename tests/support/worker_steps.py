@@ -1,6 +1,7 @@
 """Steps for tests of real workers: what they note, return, raise, and how often they are tried."""
 
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -204,6 +205,19 @@ def _pooled() -> list[int]:
 
 step(name="GetPooledStep", critical=False)(_pooled)
 step(name="WritePooledStep", critical=True)(_pooled)
+
+
+def _forking(journal: str) -> str:
+    """Fork a process that returns as the step itself does, only earlier."""
+    pid = os.fork()
+    if pid == 0:
+        return "forked"
+    note(journal, "forked", code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    return "step"
+
+
+step(name="GetForkingStep", critical=False)(_forking)
+step(name="WriteForkingStep", critical=True)(_forking)
 
 
 # by the rules alone ----------------------------------------------------------------------------------------------

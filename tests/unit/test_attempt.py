@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from contextvars import ContextVar
 from random import Random
 from typing import Any
@@ -320,3 +321,16 @@ def test_results_are_found_by_id_and_by_position() -> None:
         results.add(f"later_{key}", 9, key)
         seen_while_growing.append(key)
     assert len(seen_while_growing) == 5
+
+
+def test_a_fork_of_a_step_that_returns_ends_there() -> None:
+    def ForkingStep() -> int:
+        return os.fork() or os.getpid()
+
+    definition = define(ForkingStep)
+    context = StepContext(run_id="r", step_id="s", context={}, results={})
+    attempt = prepare(definition, StepCall("s", "ForkingStep"), context=context)
+    assert isinstance(attempt, Attempt)
+    end = end_of_blocking(attempt)
+    assert isinstance(end, Returned)
+    assert os.waitstatus_to_exitcode(os.waitpid(end.value, 0)[1]) == 0

@@ -19,6 +19,7 @@ from tests.support.attempts import attempt_of
 from tests.support.processes import wait_until
 from tests.support.worker_kits import WORKER, Workshop
 from workers import kit as kit_module
+from workers import side_parcel
 from workers.kit import STOP_REASON
 from workers.side_parcel import HeldSteps, SidePipeline
 from workers.slots import Slots
@@ -352,6 +353,23 @@ def test_a_fault_of_the_worker_fails_the_steps_it_met(shop: Shop) -> None:
     shop.workshop.client.hset(key, "meta", meta)
     errors = {one.error.type for one in shop.workshop.outcomes(run_id) if one.error}
     assert (shop.workshop.statuses(run_id), errors) == (["failed"] * 3, {"WorkerFault"})
+
+
+def test_a_fault_after_a_step_has_run_fails_that_step_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    conclude = side_parcel.conclude
+
+    def break_once(kit: Any, in_hand: Any, end: Any, *, remaining_s: float | None) -> StepFate:
+        if in_hand.claimed.index == 1:
+            raise MemoryError("no room")
+        return conclude(kit, in_hand, end, remaining_s=remaining_s)
+
+    monkeypatch.setattr(side_parcel, "conclude", break_once)
+
+    @step
+    def GetStep() -> None: ...
+
+    run_id = shop.run("GetStep", "GetStep", "GetStep")
+    assert shop.workshop.statuses(run_id) == ["succeeded", "failed", "succeeded"]
 
 
 def test_a_settle_that_is_refused_is_no_end(shop: Shop) -> None:

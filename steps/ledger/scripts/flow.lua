@@ -72,7 +72,6 @@ local function lanes_ahead(R)
       seen[lane] = true
       lanes[#lanes + 1] = lane
     end
-    if #lanes >= SLICE then break end
   end
   return table.concat(lanes, '\n')
 end

@@ -106,3 +106,23 @@ def a_parked_step_steps_out_whatever_the_wait_and_counts_no_start(story: Story) 
     story.bring_due("retry")
     story.tick()
     story.line("a")
+
+
+@scenario("""
+    open r: new; publish r/0 to critical
+    claim 1 of r/0 by w: 0 f1 #1 after 0
+    settle r:0 f1 park: yes; publish nothing
+    lane lane 599: empty (held by nobody)
+    tick none: none; publish r/0 to critical
+    lane lane 0: r (held by r)
+    lane lane 599: r (held by nobody)
+    """)
+def a_run_comes_back_to_all_of_its_lanes_however_many(story: Story) -> None:
+    story.join("w")
+    story.open(run_of("r", *(("critical", f"lane {number}", 1) for number in range(600))))
+    (step,) = story.claim("r", 0)
+    story.settle("r", 0, park(step))
+    story.line("lane 599")
+    story.bring_due("retry")
+    story.tick()
+    story.line("lane 0", "lane 599")
