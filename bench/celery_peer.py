@@ -14,7 +14,7 @@ from celery.result import AsyncResult, GroupResult
 from bench.celery_tasks import app, sleep_after_task, sleep_task, worker_arguments
 from bench.peer import serve
 from bench.workloads import Load
-from producer.child import Child, Command
+from producer.launcher.child import Child, Command
 
 INTERVAL_S: Final = 0.0005
 """What the ``get`` of a group is given: by default it sleeps 0.5 s unless all is ready at the call."""

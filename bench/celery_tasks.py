@@ -8,7 +8,7 @@ from celery import Celery
 
 from bench.sleeping import sleep
 from config.broker import broker_url_of
-from producer.worker_process import REDIS_VARIABLE
+from producer.launcher.worker_process import REDIS_VARIABLE
 
 QUEUE: Final = "bench"
 CONCURRENCY: Final = 20

@@ -14,9 +14,9 @@ from typing import Any, Final, Self
 from bench.processes import ProcessGone, family
 from bench.workloads import PATIENCE_S, Load
 from config.errors import SteplineError
-from producer import leash
-from producer.sessions import send
-from producer.worker_process import PACKAGE_ROOT, REDIS_VARIABLE
+from producer.launcher import leash
+from producer.launcher.sessions import send
+from producer.launcher.worker_process import PACKAGE_ROOT, REDIS_VARIABLE
 
 ANSWER_TIMEOUT_S: Final = 120.0 + PATIENCE_S
 """For an answer: beyond what a peer waits for its steps itself, so that it can say what is wrong."""

@@ -19,7 +19,7 @@ from bench.readings import CpuTime, IdleReading, Reading, Readings
 from bench.redis_counts import read_counts
 from bench.rows import CELERY, CELERY_BARE, PEERS, RAISED_CONCURRENCY, STEPLINE, STEPLINE_RAISED
 from bench.workloads import WARM_UP, Load, Workload
-from producer.embedded import EmbeddedRedis
+from producer.launcher.embedded import EmbeddedRedis
 
 
 def run_rounds(options: Options) -> Readings:

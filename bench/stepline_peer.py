@@ -11,7 +11,7 @@ from bench.workloads import Load
 from config.settings import load_settings
 from producer import Producer, Run
 from producer.cli.live import live_workers_by
-from producer.supervisor import Site
+from producer.launcher.supervisor import Site
 
 GATHER_TIMEOUT_S: Final = 60.0
 

@@ -10,7 +10,7 @@ if not hasattr(config, "refuse_foreign"):
     raise ImportError(f"{config!r} shadows Stepline's {Path(__file__).parents[1] / 'config'}: rename it")
 
 if TYPE_CHECKING:
-    from producer.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps
+    from producer.inline.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps
     from producer.producer import Producer
     from producer.result import Result
     from producer.run import Run
@@ -26,12 +26,12 @@ __all__ = [
 
 # Each name is imported when it is first asked for: a worker needs the publishing alone, `stepline explain` no broker.
 _HOMES: Final = {
-    "ParallelExecutionEngine": "producer.engines",
+    "ParallelExecutionEngine": "producer.inline.engines",
     "Producer": "producer.producer",
     "Result": "producer.result",
     "Run": "producer.run",
-    "SequentialExecutionEngine": "producer.engines",
-    "execute_steps": "producer.engines",
+    "SequentialExecutionEngine": "producer.inline.engines",
+    "execute_steps": "producer.inline.engines",
 }
 
 

@@ -4,7 +4,7 @@ import secrets
 import time
 from typing import Final
 
-from producer.planned import Parcel, Plan, PlannedStep
+from producer.planning.plan import Parcel, Plan, PlannedStep
 from steps.ledger.records import NewRun, ParcelRange
 
 TIME_HEX_DIGITS: Final = 12

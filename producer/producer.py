@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
 
 from config.settings import Settings, load_settings
-from producer.batch import Batch, BatchOptions, parse_batch
-from producer.batch_calls import StepSpec
 from producer.connections import Connections
-from producer.embedded import find_site
+from producer.launcher.embedded import find_site
 from producer.open_run import new_run_id, to_open
-from producer.plan import make_plan
-from producer.planned import Plan
+from producer.planning.batch import Batch, BatchOptions, parse_batch
+from producer.planning.batch_calls import StepSpec
+from producer.planning.plan import Plan
+from producer.planning.planner import make_plan
 from producer.result import Result
 from producer.run import Run
 from producer.run_meta import RunMeta

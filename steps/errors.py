@@ -17,7 +17,7 @@ SteplineError                        (config.errors)
 +-- StepTimeout                      raised inside a step that overruns
 
 A setting that is wrong is a `SettingsError` (config.errors), a site that does not start a `SiteError`
-(producer.site_errors).
+(producer.launcher.site_errors).
 
 Each takes its facts as positional arguments and words its own message, so it survives pickling and copying.
 """

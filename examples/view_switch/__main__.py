@@ -20,7 +20,7 @@ from producer import Producer
 from producer.cli.failures import exit_code, report
 from producer.cli.interrupts import Interrupts
 from producer.cli.live import live_workers_by
-from producer.supervisor import Site
+from producer.launcher.supervisor import Site
 from steps.registry import load_step_modules
 
 STEP_MODULES: Final = ("examples.view_switch.steps", "examples.view_switch.ten_sleeps")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from config.errors import SettingsError, SteplineError
 from producer.cli.output import emit_json, say
-from producer.site_errors import SiteBusy, SiteError
+from producer.launcher.site_errors import SiteBusy, SiteError
 from steps.errors import (
     BrokerUnavailable,
     DuplicateStep,

@@ -9,10 +9,10 @@ from config.settings import Settings
 from producer.cli.interrupts import Interrupts
 from producer.cli.live import live_workers_by
 from producer.cli.output import say
-from producer.embedded import find_site
-from producer.guests import as_guest, without_guests
-from producer.site_errors import SiteBusy
-from producer.supervisor import Site
+from producer.launcher.embedded import find_site
+from producer.launcher.guests import as_guest, without_guests
+from producer.launcher.site_errors import SiteBusy
+from producer.launcher.supervisor import Site
 
 JOIN_TIMEOUT_S: Final = 15.0
 """How long to wait for a site that is just starting or stopping."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from config.settings import Settings
-from producer.supervisor import LiveWorkers
+from producer.launcher.supervisor import LiveWorkers
 from steps.ledger import Ledger
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.settings import Settings
-from producer.batch import Batch, parse_batch
-from producer.batch_calls import StepSpec
-from producer.batch_file import JSON_SUFFIX, YAML_SUFFIXES, read_batch_file
 from producer.cli.failures import UsageError
-from producer.plan import make_plan
+from producer.planning.batch import Batch, parse_batch
+from producer.planning.batch_calls import StepSpec
+from producer.planning.batch_file import JSON_SUFFIX, YAML_SUFFIXES, read_batch_file
+from producer.planning.planner import make_plan
 from steps.classifier import classifier_of
 from steps.registry import StepRegistry
 

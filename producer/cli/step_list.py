@@ -9,7 +9,7 @@ from config.settings import Settings, load_settings
 from producer.cli.output import emit_json, say
 from producer.cli.project import load_project
 from producer.cli.tables import print_table
-from producer.embedded import find_site
+from producer.launcher.embedded import find_site
 from producer.producer import Producer
 from steps.definition import StepFacts
 from steps.registry import StepRegistry

@@ -5,11 +5,11 @@ import os
 from queue import SimpleQueue
 
 from config.settings import Settings, load_settings
-from producer.child import Child
 from producer.cli.interrupts import Interrupts
 from producer.cli.live import live_workers_by
 from producer.cli.output import say
-from producer.supervisor import Site
+from producer.launcher.child import Child
+from producer.launcher.supervisor import Site
 
 _Ended = tuple[Child, int]
 

@@ -6,9 +6,9 @@ import sys
 
 from config.settings import Settings, load_settings
 from producer.cli.failures import UsageError
-from producer.embedded import find_site
-from producer.site_errors import SiteError
-from producer.worker_process import worker_arguments, worker_environment
+from producer.launcher.embedded import find_site
+from producer.launcher.site_errors import SiteError
+from producer.launcher.worker_process import worker_arguments, worker_environment
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from config.settings import Settings
-from producer.embedded import EmbeddedRedis
+from producer.launcher.embedded import EmbeddedRedis
 from tests.support.processes import ROOT, clean_environment, processes_naming, wait_until
 
 SCHEMAS = {

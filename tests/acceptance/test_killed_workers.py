@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from producer import Producer, Result, Run
-from producer.sessions import is_alive
+from producer.launcher.sessions import is_alive
 from tests.support.latches import Journal, Latch
 from tests.support.processes import children_of, wait_until
 from tests.support.worker_sites import WorkerSite

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from config.settings import load_settings
-from producer.embedded import find_site
-from producer.sessions import is_alive
+from producer.launcher.embedded import find_site
+from producer.launcher.sessions import is_alive
 from tests.support.processes import (
     children_of,
     clean_environment,

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from producer.child import Child
+from producer.launcher.child import Child
 from tests.support.latches import Journal, Latch
 from tests.support.processes import wait_until
 from tests.support.worker_sites import WorkerSite

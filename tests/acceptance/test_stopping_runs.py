@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from producer import Producer
-from producer.sessions import is_alive
+from producer.launcher.sessions import is_alive
 from steps import Outcome, RunUnknown
 from tests.support.latches import Journal, Latch
 from tests.support.processes import wait_until

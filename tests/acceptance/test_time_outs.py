@@ -4,7 +4,7 @@ import os
 import time
 
 from producer import Producer
-from producer.sessions import is_alive
+from producer.launcher.sessions import is_alive
 from steps import Outcome
 from tests.support.latches import Latch
 from tests.support.processes import wait_until

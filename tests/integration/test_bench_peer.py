@@ -7,7 +7,7 @@ import pytest
 from bench import peer_process
 from bench.peer_process import PeerBroke, PeerProcess, peer_environment
 from bench.workloads import Load
-from producer.sessions import is_alive
+from producer.launcher.sessions import is_alive
 from tests.support.processes import wait_until
 
 LOAD = Load(parallel_ms=(0, 0), repeats=4)

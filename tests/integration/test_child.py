@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from producer.child import NOT_STARTED, Child, Command, Restart
-from producer.sessions import is_alive
+from producer.launcher.child import NOT_STARTED, Child, Command, Restart
+from producer.launcher.sessions import is_alive
 from tests.support.processes import WAIT_S, clean_environment, family_of, wait_until
 
 AT_ONCE = Restart(0.0, 1.0)
@@ -109,7 +109,7 @@ def test_the_log_holds_what_the_child_wrote(tmp_path: Path) -> None:
 def test_a_child_without_a_log_writes_to_our_standard_error(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "import os, sys\nfrom pathlib import Path\nfrom producer.child import Child, Command\n"
+        "import os, sys\nfrom pathlib import Path\nfrom producer.launcher.child import Child, Command\n"
         'source = \'print("out", flush=True); import sys; sys.stderr.write("err")\'\n'
         "program = [sys.executable, '-c', source]\n"
         "child = Child('c', Command(arguments=program, environment={}, cwd=Path('.')), restart=None)\n"

@@ -18,18 +18,18 @@ from redis.retry import Retry
 
 from config.errors import SettingsError
 from config.settings import load_settings
-from producer.child import Restart
-from producer.embedded import EmbeddedRedis, find_site
-from producer.redis_server import ServerProgram, find_server
-from producer.sessions import is_alive
-from producer.site_errors import EmbeddedRedisFailed, NoRedisServer, SiteBusy
-from producer.site_file import SITE_NAME
+from producer.launcher.child import Restart
+from producer.launcher.embedded import EmbeddedRedis, find_site
+from producer.launcher.redis_server import ServerProgram, find_server
+from producer.launcher.sessions import is_alive
+from producer.launcher.site_errors import EmbeddedRedisFailed, NoRedisServer, SiteBusy
+from producer.launcher.site_file import SITE_NAME
 from tests.support.processes import WAIT_S, clean_environment, python_program, wait_until
 
 OWNER = """
 import sys
 from pathlib import Path
-from producer.embedded import EmbeddedRedis
+from producer.launcher.embedded import EmbeddedRedis
 embedded = EmbeddedRedis(Path(sys.argv[1])).start()
 print(embedded.pid, flush=True)
 sys.stdin.read() if len(sys.argv) < 3 else __import__("signal").pause()

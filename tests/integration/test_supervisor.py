@@ -13,12 +13,12 @@ import redis
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
-from producer import supervisor
-from producer.child import Child, Command
-from producer.embedded import EmbeddedRedis, find_site
-from producer.sessions import is_alive
-from producer.site_errors import SiteBusy, SiteError
-from producer.supervisor import Site
+from producer.launcher import supervisor
+from producer.launcher.child import Child, Command
+from producer.launcher.embedded import EmbeddedRedis, find_site
+from producer.launcher.sessions import is_alive
+from producer.launcher.site_errors import SiteBusy, SiteError
+from producer.launcher.supervisor import Site
 from tests.support import stub_worker
 from tests.support.processes import WAIT_S, clean_environment, family_of, wait_until
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from config.settings import Settings
-from producer.batch import Batch, parse_batch
-from producer.plan import make_plan
-from producer.planned import Plan
+from producer.planning.batch import Batch, parse_batch
+from producer.planning.plan import Plan
+from producer.planning.planner import make_plan
 from steps.classifier import StepClassifier
 from steps.decorator import step
 from steps.definition import StepFacts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from producer.sessions import MARK_VARIABLE, is_alive, members
+from producer.launcher.sessions import MARK_VARIABLE, is_alive, members
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,9 +6,9 @@ from random import Random
 from typing import Any
 
 from config.settings import Settings
-from producer.batch import parse_batch
 from producer.open_run import new_run_id, to_open
-from producer.plan import make_plan
+from producer.planning.batch import parse_batch
+from producer.planning.planner import make_plan
 from producer.run_meta import RunMeta
 from steps.classifier import StepClassifier
 from steps.ledger import Ledger

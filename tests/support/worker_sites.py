@@ -11,9 +11,9 @@ import redis
 
 from config.settings import load_settings
 from producer import Producer
-from producer.child import Child
 from producer.cli.live import live_workers_by
-from producer.supervisor import Site
+from producer.launcher.child import Child
+from producer.launcher.supervisor import Site
 from steps.ledger import Ledger
 from steps.ledger.keys import key_root
 from steps.registry import load_step_modules

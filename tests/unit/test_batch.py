@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from producer.batch import Batch, parse_batch, read_batch
+from producer.planning.batch import Batch, parse_batch, read_batch
 from tests.support.plans import SETTINGS
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from producer.batch import Batch
-from producer.batch_file import parse_document, read_batch_file
+from producer.planning.batch import Batch
+from producer.planning.batch_file import parse_document, read_batch_file
 from steps.errors import InvalidBatch
 from tests.support.plans import SETTINGS
 

@@ -7,7 +7,7 @@ import pytest
 from config.errors import SettingsError, SteplineError
 from producer.cli import entry, main
 from producer.cli.failures import RunInterrupted, UsageError, error_document, exit_code, report
-from producer.site_errors import EmbeddedRedisFailed, NoRedisServer, SiteBusy, SiteError
+from producer.launcher.site_errors import EmbeddedRedisFailed, NoRedisServer, SiteBusy, SiteError
 from steps.errors import (
     BrokerUnavailable,
     DuplicateStep,

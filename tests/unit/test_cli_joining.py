@@ -11,8 +11,8 @@ from config.settings import Settings, load_settings
 from producer.cli import joining
 from producer.cli.interrupts import Interrupts
 from producer.cli.joining import joined_site
-from producer.guests import without_guests
-from producer.site_errors import SiteBusy
+from producer.launcher.guests import without_guests
+from producer.launcher.site_errors import SiteBusy
 from steps.errors import InvalidBatch, Problem
 
 

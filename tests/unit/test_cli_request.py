@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from producer.batch import Batch
 from producer.cli.arguments import parse
 from producer.cli.failures import UsageError
 from producer.cli.request import check_here, read_request
+from producer.planning.batch import Batch
 from steps import StepRegistry, step
 from steps.errors import InvalidBatch
 

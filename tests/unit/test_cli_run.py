@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from producer.batch import Batch
 from producer.cli import main, run
+from producer.planning.batch import Batch
 from producer.result import Result
 from steps.classifier import StepClassifier
 from steps.errors import BrokerUnavailable, GatherTimeout, InvalidBatch, Problem, QueueFull

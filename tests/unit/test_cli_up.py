@@ -9,7 +9,7 @@ import pytest
 
 from producer.cli import main, up
 from producer.cli.output import say
-from producer.site_errors import SiteError
+from producer.launcher.site_errors import SiteError
 
 
 class PretendChild:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from producer import worker_process
 from producer.cli import main, worker
-from producer.worker_process import PACKAGE_ROOT, worker_environment
+from producer.launcher import worker_process
+from producer.launcher.worker_process import PACKAGE_ROOT, worker_environment
 
 
 @pytest.fixture

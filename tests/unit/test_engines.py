@@ -13,10 +13,10 @@ import pytest
 
 from config.errors import SettingsError
 from config.settings import Settings
-from producer import engines, inline
-from producer.admission import active_executions, admitted
-from producer.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps, plan_here
-from producer.inline_run import Fences
+from producer.inline import engines, execution
+from producer.inline.admission import active_executions, admitted
+from producer.inline.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps, plan_here
+from producer.inline.inline_run import Fences
 from producer.result import Result
 from steps.context import StepContext
 from steps.decorator import step
@@ -157,10 +157,10 @@ def test_should_fallback_to_sequential_execution_on_error(
             super().start(attempt)
 
     names = [trace.add(name, critical=name == "Write") for name in ("Write", "A", "B", "C", "D")]
-    monkeypatch.setattr(inline, "SideBySide", BrokenSide)
+    monkeypatch.setattr(execution, "SideBySide", BrokenSide)
     plan = plan_here(names, None, None, SETTINGS)
     with caplog.at_level(logging.WARNING):
-        result = inline.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide)
+        result = execution.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide)
     assert result.ok
     assert result.fallback == ("the steps left ran one after the other, as side by side broke: can't start new thread")
     assert result.fallback in caplog.text
@@ -639,7 +639,7 @@ def test_a_time_out_of_the_calling_step_passes_through_and_stops_what_runs() -> 
 
     plan = plan_here(["Stuck"], None, None, SETTINGS)
     with pytest.raises(StepTimeout):
-        inline.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=AlarmedSide)
+        execution.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=AlarmedSide)
     assert contexts[0].cancelled
     release.set()
     assert active_executions() == 0
@@ -656,7 +656,7 @@ def test_a_critical_step_under_way_when_the_machinery_breaks_is_lost_and_not_run
 
     names = [trace.add(name, critical=name != "Read") for name in ("Write", "Read", "Publish")]
     plan = plan_here(names, None, {"order": "overlap"}, SETTINGS)
-    result = inline.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide)
+    result = execution.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide)
     assert statuses(result) == {"Write": "lost", "Read": "succeeded", "Publish": "skipped"}
     assert result["Write"].attempts == 1
     assert result.fallback is not None
@@ -669,10 +669,10 @@ def test_steps_that_no_thread_at_all_can_be_had_for_are_cancelled_saying_so(
         def start(self, attempt: Any) -> None:
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(inline, "SideBySide", BrokenSide)
+    monkeypatch.setattr(execution, "SideBySide", BrokenSide)
     names = [trace.add("Read", critical=False)]
     plan = plan_here(names, None, None, SETTINGS)
-    result = inline.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide)
+    result = execution.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide)
     outcome = result["Read"]
     assert (outcome.status, outcome.attempts) == ("cancelled", 0)
     assert error_of(outcome).message == "can't start new thread"
@@ -725,7 +725,7 @@ def test_a_completion_body_runs_after_a_fallback_too() -> None:
             super().start(attempt)
 
     plan = plan_here(["Reading", "Reading"], None, {"then": "Finishing"}, SETTINGS)
-    result = inline.run_plan(
+    result = execution.run_plan(
         plan, find=StepRegistry().get, settings=SETTINGS, make_side=BrokenSide, fallback="no broker"
     )
     assert result.ok
@@ -737,5 +737,5 @@ def test_a_completion_body_runs_after_a_fallback_too() -> None:
 
 def test_a_run_says_why_it_runs_here_if_it_was_meant_to_run_elsewhere() -> None:
     plan = plan_here([], None, None, SETTINGS)
-    result = inline.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, run_id="mine", fallback="no broker")
+    result = execution.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, run_id="mine", fallback="no broker")
     assert (result.run_id, result.fallback) == ("mine", "no broker")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.limits import MAX_LANE_CHARS
-from producer.lanes import LaneError, lane_key
+from producer.planning.lanes import LaneError, lane_key
 
 
 def no_default(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from producer import leash
+from producer.launcher import leash
 
 PARENT = """
 import os, subprocess, sys

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config.queue_settings import QueueSettings
 from config.settings import Settings
-from producer.planned import Parcel, Plan
+from producer.planning.plan import Parcel, Plan
 from steps.backoff import Backoff
 from steps.call import StepCall
 from steps.definition import StepFacts

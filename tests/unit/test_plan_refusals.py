@@ -7,8 +7,8 @@ import pytest
 
 from config.queue_settings import QueueSettings
 from config.settings import Settings
-from producer.batch import parse_batch
-from producer.plan import make_plan
+from producer.planning.batch import parse_batch
+from producer.planning.planner import make_plan
 from steps.definition import StepFacts
 from steps.errors import InvalidBatch, UnknownStep
 from tests.support.plans import CLASSIFIER, DEFINITIONS, SETTINGS, plan, problems, refused

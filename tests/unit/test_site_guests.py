@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from producer.guests import as_guest, without_guests
+from producer.launcher.guests import as_guest, without_guests
 
 WAIT_S = 10.0
 

@@ -10,12 +10,12 @@ from config.errors import SettingsError
 from config.limits import CONCURRENCY_RANGE, DELAY_RANGE_S, RETRIES_RANGE, TIMEOUT_RANGE_S
 from config.rules import load_rules
 from config.settings import Settings, load_settings
-from producer.admission import active_executions
-from producer.batch import read_batch
-from producer.batch_calls import StepSpec
-from producer.inline import run_plan
-from producer.plan import make_plan
-from producer.planned import Plan
+from producer.inline.admission import active_executions
+from producer.inline.execution import run_plan
+from producer.planning.batch import read_batch
+from producer.planning.batch_calls import StepSpec
+from producer.planning.plan import Plan
+from producer.planning.planner import make_plan
 from producer.result import Result
 from steps.classifier import StepClassifier
 from steps.definition import StepDefinition

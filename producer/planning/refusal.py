@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from producer.batch import Batch
-from producer.batch_calls import BatchCall
-from producer.known_steps import Catalogue
+from producer.planning.batch import Batch
+from producer.planning.batch_calls import BatchCall
+from producer.planning.known_steps import Catalogue
 from producer.run_meta import OUTCOMES_KEY
 from steps.classifier import Decision
 from steps.errors import InvalidBatch, UnknownStep

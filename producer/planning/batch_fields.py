@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from config.settings import Settings
-from producer.step_ids import is_id
+from producer.planning.step_ids import is_id
 from steps.json_value import encode_checked
 from steps.problem import Problem
 

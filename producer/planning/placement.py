@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from config.settings import Settings
-from producer.batch import Batch
-from producer.batch_calls import BatchCall
-from producer.known_steps import Catalogue
-from producer.lanes import LaneError, lane_key
-from producer.refusal import Refusal
-from producer.routes import QueueRefused, Routes
+from producer.planning.batch import Batch
+from producer.planning.batch_calls import BatchCall
+from producer.planning.known_steps import Catalogue
+from producer.planning.lanes import LaneError, lane_key
+from producer.planning.refusal import Refusal
+from producer.planning.routes import QueueRefused, Routes
 from steps.classifier import Decision
 
 

@@ -8,10 +8,10 @@ from typing import Final
 from uuid import uuid4
 
 from config.settings import Settings
-from producer.admission import admitted
-from producer.conductor import Conductor
-from producer.inline_run import Group, InlineRun
-from producer.planned import Plan, PlannedStep
+from producer.inline.admission import admitted
+from producer.inline.conductor import Conductor
+from producer.inline.inline_run import Group, InlineRun
+from producer.planning.plan import Plan, PlannedStep
 from producer.result import Result
 from steps.attempt import Settle, ValueLimits
 from steps.definition import StepDefinition

@@ -6,7 +6,7 @@ from string import Formatter
 from typing import Any, Final
 
 from config.limits import MAX_LANE_CHARS
-from producer.batch_fields import shown
+from producer.planning.batch_fields import shown
 
 TEMPLATES_KEPT: Final = 256
 """Parsed templates kept in memory; a site has a handful."""

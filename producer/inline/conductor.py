@@ -6,7 +6,7 @@ from random import Random
 from time import monotonic
 from typing import Final
 
-from producer.inline_run import Group, InlineRun, StepProgress
+from producer.inline.inline_run import Group, InlineRun, StepProgress
 from steps.attempt import Attempt, End, RetryLater, Settle, ValueLimits, decide
 from steps.outcome import OutcomeError
 from steps.side_by_side import SideBySide

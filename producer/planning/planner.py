@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 from config.choices import Mode
 from config.settings import Settings
-from producer.arrange import ledger_sequence, pack
-from producer.batch import Batch
-from producer.batch_calls import BatchCall
-from producer.known_steps import Catalogue
-from producer.placement import Place, Placement
-from producer.planned import Plan, PlannedStep
-from producer.refusal import Refusal
-from producer.step_limits import StepLimits
+from producer.planning.arrange import ledger_sequence, pack
+from producer.planning.batch import Batch
+from producer.planning.batch_calls import BatchCall
+from producer.planning.known_steps import Catalogue
+from producer.planning.placement import Place, Placement
+from producer.planning.plan import Plan, PlannedStep
+from producer.planning.refusal import Refusal
+from producer.planning.step_limits import StepLimits
 from steps.call import StepCall
 from steps.classifier import Classification, Decision, StepClassifier
 from steps.definition import StepDefinition, StepFacts

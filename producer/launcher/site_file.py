@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from config.errors import SettingsError
-from producer.sessions import is_alive
-from producer.site_errors import SiteBusy
+from producer.launcher.sessions import is_alive
+from producer.launcher.site_errors import SiteBusy
 
 PRIVATE_FOLDER: Final = 0o700
 """Mode of the data folder: whoever can open the socket can run steps."""

@@ -11,8 +11,8 @@ from typing import Any, Final, TypedDict, Unpack, get_args
 from config.choices import Mode, Order, Strategy
 from config.limits import CONCURRENCY_RANGE, DEADLINE_RANGE_S
 from config.settings import Settings
-from producer.batch_calls import BatchCall, StepSpec, read_calls
-from producer.batch_fields import FieldReader, shown
+from producer.planning.batch_calls import BatchCall, StepSpec, read_calls
+from producer.planning.batch_fields import FieldReader, shown
 from steps.problem import Problem
 
 ORDERS: Final = get_args(Order)

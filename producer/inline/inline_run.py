@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from producer.planned import Plan, PlannedStep
+from producer.planning.plan import Plan, PlannedStep
 from producer.result import Result
 from producer.run_meta import OUTCOMES_KEY
 from steps.attempt import Attempt, Settle, prepare

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from producer import leash
-from producer.sessions import MARK_VARIABLE, end_session, send
+from producer.launcher import leash
+from producer.launcher.sessions import MARK_VARIABLE, end_session, send
 
 KILL_WAIT_S: Final = 3.0
 """How long a child may take to vanish after SIGKILL before its thread is given up."""

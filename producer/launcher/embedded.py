@@ -17,10 +17,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.settings import Settings
-from producer.child import Child, Command, Restart
-from producer.redis_server import ServerConfig, ServerProgram, check_files, find_server
-from producer.site_errors import EmbeddedRedisFailed
-from producer.site_file import PRIVATE_FOLDER, Ownership, read_record
+from producer.launcher.child import Child, Command, Restart
+from producer.launcher.redis_server import ServerConfig, ServerProgram, check_files, find_server
+from producer.launcher.site_errors import EmbeddedRedisFailed
+from producer.launcher.site_file import PRIVATE_FOLDER, Ownership, read_record
 
 SOCKET_PATH_BYTES: Final = 100
 """Longest path of a unix socket (the kernel takes 107); beyond, the server listens on a loopback port."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from producer.planned import Parcel, PlannedStep
+from producer.planning.plan import Parcel, PlannedStep
 
 
 def ledger_sequence(steps: Sequence[PlannedStep]) -> tuple[int, ...]:

@@ -9,10 +9,10 @@ from typing import Final, Self
 
 from config.errors import SettingsError
 from config.settings import Settings
-from producer.child import Child, Restart
-from producer.embedded import EmbeddedRedis
-from producer.site_errors import SiteError
-from producer.worker_process import worker_command, worker_environment
+from producer.launcher.child import Child, Restart
+from producer.launcher.embedded import EmbeddedRedis
+from producer.launcher.site_errors import SiteError
+from producer.launcher.worker_process import worker_command, worker_environment
 
 LiveWorkers = Callable[[str], Mapping[str, int]]
 """Given the URL of a ledger, tells how many live workers each queue has."""

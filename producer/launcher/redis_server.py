@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from config.limits import OLDEST_REDIS
-from producer.site_errors import NoRedisServer
+from producer.launcher.site_errors import NoRedisServer
 
 PROGRAMS: Final = ("redis-server", "valkey-server")
 """Looked for on PATH, in this order."""

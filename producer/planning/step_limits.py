@@ -1,8 +1,8 @@
 """How long and how often a step may try: the call says, else the step, else the settings."""
 
 from config.settings import Settings
-from producer.batch_calls import BatchCall
-from producer.known_steps import Catalogue
+from producer.planning.batch_calls import BatchCall
+from producer.planning.known_steps import Catalogue
 from steps.backoff import Backoff
 from steps.definition import StepFacts
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.settings import Settings
-from producer.batch import Batch, read_batch
-from producer.batch_fields import shown
-from producer.strict_json import read_json
-from producer.strict_yaml import read_yaml
+from producer.planning.batch import Batch, read_batch
+from producer.planning.batch_fields import shown
+from producer.planning.strict_json import read_json
+from producer.planning.strict_yaml import read_yaml
 from steps.errors import InvalidBatch
 from steps.problem import Problem
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from config.limits import RETRIES_RANGE, TIMEOUT_RANGE_S
-from producer.batch_fields import FieldReader, shown
-from producer.step_ids import IdMaker, is_id
+from producer.planning.batch_fields import FieldReader, shown
+from producer.planning.step_ids import IdMaker, is_id
 
 CALL_KEYS: Final = ("name", "id", "params", "timeout", "retries", "critical", "lane")
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from producer.child import Command
+from producer.launcher.child import Command
 
 REDIS_VARIABLE: Final = "STEPLINE_REDIS_URL"
 """Tells a worker where the ledger is."""
 
-PACKAGE_ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 """Folder that holds our packages: site-packages, or a checkout."""
 
 

@@ -1,0 +1,1 @@
+"""The in-process engines: the same plans with no broker."""

@@ -1,0 +1,1 @@
+"""A site on this machine: the embedded Redis, the workers, and who may join them."""
