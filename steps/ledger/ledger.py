@@ -1,8 +1,8 @@
 """The one seam to the run state in Redis: verbs of the domain, each a single script call."""
 
 import json
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from config.limits import OLDEST_REDIS
 from config.settings import Settings
@@ -215,13 +215,17 @@ class Ledger:
         """Return the facts of the steps that workers listed in the last day, JSON by name."""
         return {name.decode(): facts for name, facts in self._scripts.hash_of(f"{self._root}known").items()}
 
+    def server_facts(self) -> Mapping[str, Any]:
+        """Return what the server says of itself: version, mode, memory, persistence and the rest of INFO."""
+        return self._scripts.server_facts()
+
     def check_server(self) -> None:
         """Refuse a Redis on which promises could not be kept.
 
         Raises:
             UnfitRedis: It is a Cluster, older than 6.2, or may evict keys.
         """
-        facts = self._scripts.server_facts()
+        facts = self.server_facts()
         version = str(facts.get("valkey_version") or facts.get("redis_version", "0.0"))
         if facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster":
             raise UnfitRedis("this Redis is a Cluster: scripts reach several runs and lanes; name a single Redis")
