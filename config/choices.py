@@ -11,5 +11,8 @@ Strategy = Literal["basic", "simple"]
 Mode = Literal["sequential", "parallel", "hybrid"]
 """How a run goes, or is made to go: one step after the other, side by side, or each step by its class."""
 
+Priority = Literal["normal", "high"]
+"""How urgent a run is to its caller."""
+
 BackoffKind = Literal["fixed", "linear", "exponential", "random"]
 """How the waits between the attempts of a step grow."""

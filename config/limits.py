@@ -17,6 +17,9 @@ DEADLINE_RANGE_S: Final = (0.05, 604_800.0)
 CONCURRENCY_RANGE: Final = (1, 1_000)
 """Steps of one run, or of one worker, that run at once."""
 
+MAX_RUNNING_RANGE: Final = (1, 10_000)
+"""Attempts of one step that run at once over the whole site."""
+
 MAX_LANE_CHARS: Final = 200
 """Longest key of a lane, in characters."""
 

@@ -10,22 +10,34 @@ if not hasattr(config, "refuse_foreign"):
     raise ImportError(f"{config!r} shadows Stepline's {Path(__file__).parents[1] / 'config'}: rename it")
 
 if TYPE_CHECKING:
+    from producer.events import Event
     from producer.inline.engines import ParallelExecutionEngine, SequentialExecutionEngine, execute_steps
     from producer.producer import Producer
+    from producer.queue_view import SiteQueues
     from producer.result import Result
     from producer.run import Run
+    from producer.run_status import RunStatus
+    from producer.site_statistics import Statistics
 
 __all__ = [
+    "Event",
     "ParallelExecutionEngine",
     "Producer",
     "Result",
     "Run",
+    "RunStatus",
     "SequentialExecutionEngine",
+    "SiteQueues",
+    "Statistics",
     "execute_steps",
 ]
 
 # Each name is imported when it is first asked for: a worker needs the publishing alone, `stepline explain` no broker.
 _HOMES: Final = {
+    "Event": "producer.events",
+    "RunStatus": "producer.run_status",
+    "SiteQueues": "producer.queue_view",
+    "Statistics": "producer.site_statistics",
     "ParallelExecutionEngine": "producer.inline.engines",
     "Producer": "producer.producer",
     "Result": "producer.result",

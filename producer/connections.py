@@ -3,7 +3,9 @@
 import threading
 
 from config.settings import Settings
+from producer.control import Control
 from producer.inbox import Inbox
+from producer.overview import Overview
 from producer.publish import Publisher, make_site_app
 from steps.ledger import Ledger
 
@@ -54,6 +56,16 @@ class Connections:
                     take_marks=self.publisher.take_marks,
                 )
             return self._inbox
+
+    @property
+    def overview(self) -> Overview:
+        """What tells of the site."""
+        return Overview(self.ledger, self._settings)
+
+    @property
+    def control(self) -> Control:
+        """What changes that which was submitted."""
+        return Control(self.ledger, self.publisher, self._settings)
 
     def close(self) -> None:
         """Let go of what was made."""

@@ -2,10 +2,11 @@
 
 import secrets
 import time
+from collections import Counter
 from typing import Final
 
 from producer.planning.plan import Parcel, Plan, PlannedStep
-from steps.ledger.records import NewRun, ParcelRange
+from steps.ledger.records import NewRun, ParcelRange, SiteLimits
 
 TIME_HEX_DIGITS: Final = 12
 RANDOM_BYTES: Final = 8
@@ -35,7 +36,20 @@ def to_open(plan: Plan, run_id: str) -> NewRun:
         critical_first=plan.order == "critical_first",
         stops_at_failure=plan.strategy == "basic",
         has_body=plan.then is not None,
+        name=plan.name or "",
+        mode=plan.mode,
+        priority=plan.priority,
+        after=plan.after,
+        rules=Counter(decision.rule for decision in plan.classification.decisions),
+        limits=_limits(plan),
     )
+
+
+def _limits(plan: Plan) -> dict[int, SiteLimits]:
+    limits = {index: step.limits for index, step in enumerate(plan.in_ledger_order()) if step.limits is not None}
+    if plan.then is not None and plan.then.limits is not None:
+        limits[len(plan.steps)] = plan.then.limits
+    return limits
 
 
 def _range(parcel: Parcel) -> ParcelRange:

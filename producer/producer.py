@@ -13,11 +13,16 @@ from producer.launcher.embedded import find_site
 from producer.open_run import new_run_id, to_open
 from producer.planning.batch import Batch, BatchOptions, parse_batch
 from producer.planning.batch_calls import StepSpec
+from producer.planning.expectation import expected_ms
 from producer.planning.plan import Plan
 from producer.planning.planner import make_plan
+from producer.queue_view import SiteQueues, WorkerView
 from producer.result import Result
+from producer.rule_reload import reload_on_sighup
 from producer.run import Run
 from producer.run_meta import RunMeta
+from producer.run_status import RunState, RunStatus
+from producer.site_statistics import Statistics, expected_step_ms
 from steps.classifier import classifier_of
 from steps.definition import StepFacts
 from steps.errors import BrokerUnavailable, SubmitUnknown
@@ -64,13 +69,15 @@ class Producer:
         Args:
             steps: Names, or calls as ``{name, id, params, timeout, retries, critical, lane}``.
             options: Any of `BatchOptions`: ``context``, ``deadline`` (seconds), ``order``, ``strategy``, ``mode``,
-                ``max_concurrency``, ``lane``, ``then``.
+                ``max_concurrency``, ``lane``, ``then``, ``name``, ``priority`` (``high``: 5 more), ``after`` (ids of
+                runs that must have settled before this one begins; its deadline counts from then).
 
         Raises:
             InvalidBatch: With all that is wrong; nothing was written.
             QueueFull: No room; nothing was written.
             BrokerUnavailable: Redis cannot be reached; nothing was written.
             UnfitRedis: Redis cannot carry a ledger; nothing was written.
+            RunUnknown: A run of ``after`` is not there; nothing was written.
             SubmitUnknown: Redis went away during the call; the run may have been accepted.
         """
         return self.submit_batch(parse_batch(steps, settings=self.settings, **options))
@@ -120,6 +127,90 @@ class Producer:
             classifier=self._classifier,
             settings=self.settings,
         )
+
+    def retry(self, run_id: str) -> Run:
+        """Submit, as a new run, the steps of a settled run that did not succeed.
+
+        Raises:
+            RunUnknown: There is no such run.
+            InvalidBatch: It has not settled, or every step of it succeeded.
+        """
+        specs, options = self._connections.control.failures_of(run_id)
+        return self.submit(specs, **options)
+
+    def cancel(self, run_id: str, reason: str = "cancelled by its caller") -> None:
+        """Cancel a run by its id; see `Run.cancel`.
+
+        Raises:
+            RunUnknown: There is no such run.
+        """
+        links = self._connections
+        links.publisher.publish(links.ledger.cancel(run_id, reason))
+
+    def status(self, run_id: str) -> RunStatus:
+        """Return how a run stands; its state is ``not_found`` where there is none."""
+        return self._connections.overview.status(run_id)
+
+    def runs(
+        self,
+        *,
+        state: RunState | None = None,
+        name: str | None = None,
+        since_s: float | None = None,
+        ok: bool | None = None,
+        limit: int = 50,
+    ) -> list[RunStatus]:
+        """Return runs, open ones first, then settled ones, each the newest first.
+
+        Args:
+            state: Only those in this state.
+            name: Only those of this name.
+            since_s: Only those that were accepted, or have settled, in the last so many seconds.
+            ok: Only those that have settled well (True) or not (False).
+            limit: At most so many.
+        """
+        return self._connections.overview.runs(state=state, name=name, since_s=since_s, ok=ok, limit=limit)
+
+    def stats(self) -> Statistics:
+        """Return the statistics of the whole site."""
+        return self._connections.overview.statistics(self._classifier.rules)
+
+    def queues(self) -> SiteQueues:
+        """Return the queues with their workers, and the lanes in use."""
+        return self._connections.overview.queues()
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        """Return the live workers."""
+        return self._connections.overview.workers()
+
+    def clear_queue(self, name: str) -> int:
+        """Cancel the steps on a queue that have not started; returns how many. What runs, runs on.
+
+        Raises:
+            SettingsError: There is no such queue.
+        """
+        return self._connections.control.clear_queue(name)
+
+    def purge(self, *, older_than_s: float = 0.0) -> int:
+        """Forget the runs that settled so long ago, their outcomes and events with them; returns how many."""
+        return self._connections.control.purge(older_than_s)
+
+    def expected_ms(self, plan: Plan) -> float:
+        """Return how long a plan is expected to take: by what its steps took so far, else 30 s a step."""
+        counts = self._connections.ledger.step_counts()
+        return expected_ms(plan, lambda name: expected_step_ms(counts.get(name, {})))
+
+    def reload_rules(self) -> None:
+        """Read the classification rules again; those in use stay where the new ones are wrong.
+
+        Raises:
+            SettingsError: They are.
+        """
+        self._classifier = classifier_of(self.settings)
+
+    def reload_rules_on_sighup(self) -> None:
+        """Reload the rules at every SIGHUP, then call whatever handled it before; call it in the main thread."""
+        reload_on_sighup(self.reload_rules)
 
     def known_steps(self) -> Mapping[str, StepFacts]:
         """Return the steps that workers listed in the last day, by name."""

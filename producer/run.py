@@ -1,14 +1,17 @@
 """A run as its caller holds it: wait for it, follow it, cancel it; from any thread, or awaited."""
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from producer.connections import Connections
+from producer.events import FROM_THE_FIRST, Event, events_of
 from producer.inbox import Notice
 from producer.outcomes import Outcomes
 from producer.result import Result, result_of
 from producer.run_meta import RunMeta
+from producer.run_status import RunStatus
 from steps.context import running_step
 from steps.errors import GatherInsideStep, GatherTimeout
 from steps.ledger.ledger import SLICE
@@ -90,6 +93,28 @@ class Run:
             RunUnknown: There is no such run any more.
         """
         self._connections.publisher.publish(self._connections.ledger.cancel(self.id, reason))
+
+    def cancel_step(self, step_id: str, reason: str = "cancelled by its caller") -> None:
+        """Cancel one step: if it has not started it never starts, if it runs it is stopped where its pool can stop it.
+
+        Raises:
+            InvalidBatch: The run has no such step.
+            RunUnknown: There is no such run any more.
+        """
+        self._connections.control.cancel_step(self.id, self._meta, step_id, reason)
+
+    def status(self) -> RunStatus:
+        """Return how the run stands, what it waits for with it; its state is ``not_found`` where it has expired."""
+        return self._connections.overview.status(self.id)
+
+    def events(self, *, after: str = FROM_THE_FIRST, follow: bool = False) -> Iterator[Event]:
+        """Yield what has happened, oldest first.
+
+        Args:
+            after: Id of an event: go on behind it.
+            follow: Wait for more, until the run has settled.
+        """
+        return events_of(self._connections.ledger, self.id, self._meta, after=after, follow=follow)
 
     def _notice(self) -> "Future[Notice]":
         if running_step() is not None:

@@ -84,6 +84,13 @@ class RunMeta:
             return self.then
         return self.steps[self.sequence[index]]
 
+    def index_of(self, step_id: str) -> int | None:
+        """Return the ledger index of a step, None where there is none of that id."""
+        for position, step in enumerate(self.steps):
+            if step.id == step_id:
+                return self.sequence.index(position)
+        return None
+
     def outcomes(self, settlements: Sequence[Settlement | None]) -> list[Outcome]:
         """Return the outcomes in input order; steps that have not settled are left out.
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 from config.patterns import Pattern, compile_pattern
 from config.rules import Rules, load_rules, spellings
@@ -13,6 +13,8 @@ from config.settings import Settings
 __all__ = ["Classification", "Decision", "Rule", "StepClassifier", "classifier_of"]
 
 Rule = Literal["call", "decorator", "explicit", "context", "pattern", "default", "fallback"]
+
+RULES: Final[tuple[Rule, ...]] = get_args(Rule)
 
 REMEMBERED_NAMES: Final = 4_096
 """Names whose decision by patterns is kept: a site has fewer, and a pattern costs 1.5 us a name."""
@@ -97,6 +99,11 @@ class StepClassifier:
         self._critical = _compiled(self._rules.critical_patterns)
         self._non_critical = _compiled(self._rules.non_critical_patterns)
         self._by_pattern = lru_cache(maxsize=REMEMBERED_NAMES)(self._match)
+
+    @property
+    def rules(self) -> Rules:
+        """What it decides by."""
+        return self._rules
 
     def classify_steps(
         self,

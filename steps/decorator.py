@@ -34,6 +34,8 @@ def step(
     cap: float | None = None,
     jitter: bool | None = None,
     idempotent: bool = False,
+    max_running: int | None = None,
+    rate: str | None = None,
 ) -> Callable[[Target], Target]: ...
 
 
@@ -50,7 +52,9 @@ def step(target: Any = None, /, **options: Any) -> Any:
             ``session:{session_id}``, filled from params and context); ``queue``; ``timeout`` (of one attempt,
             in seconds); ``retries`` (attempts after the first); ``backoff`` (a `Backoff`, or its kind with
             ``delay`` and ``cap``, in seconds, and ``jitter``); ``idempotent`` (running it twice does no more
-            than running it once; only then is a critical step retried by default).
+            than running it once; only then is a critical step retried by default); ``max_running`` (attempts of
+            it at once over the whole site, to protect what it uses); ``rate`` (its starts over the whole site, as
+            ``10/s``, ``100/m`` or ``1000/h``).
 
     Raises:
         InvalidStep: The target can't be a step, or an option is not what it may be.
@@ -102,6 +106,8 @@ def define(
         retries=options.retries,
         backoff=options.chosen_backoff(),
         idempotent=options.idempotent,
+        max_running=options.max_running,
+        rate=options.rate,
     )
 
 

@@ -24,6 +24,8 @@ class StepFacts:
         retries: Attempts after the first; None for the default.
         backoff: The waits before retries; None for the default.
         idempotent: Whether running it twice does no more than running it once.
+        max_running: How many attempts of it run at once over the whole site; None for no limit.
+        rate: How often it starts over the whole site, as ``10/s``; None for no limit.
         schema: JSON schema of its params; empty where there is none.
     """
 
@@ -35,6 +37,8 @@ class StepFacts:
     retries: int | None = None
     backoff: Backoff | None = None
     idempotent: bool = False
+    max_running: int | None = None
+    rate: str | None = None
     schema: dict[str, Any] | None = None
 
     def to_json(self) -> str:
@@ -67,6 +71,8 @@ class StepDefinition:
         retries: Attempts after the first; None for the default.
         backoff: The waits before retries; None for the default.
         idempotent: Whether running it twice does no more than running it once.
+        max_running: How many attempts of it run at once over the whole site; None for no limit.
+        rate: How often it starts over the whole site, as ``10/s``; None for no limit.
     """
 
     name: str
@@ -80,6 +86,8 @@ class StepDefinition:
     retries: int | None = None
     backoff: Backoff | None = None
     idempotent: bool = False
+    max_running: int | None = None
+    rate: str | None = None
 
     @property
     def module(self) -> str:
@@ -127,5 +135,7 @@ class StepDefinition:
             retries=self.retries,
             backoff=self.backoff,
             idempotent=self.idempotent,
+            max_running=self.max_running,
+            rate=self.rate,
             schema=self.signature.schema(),
         )

@@ -5,8 +5,9 @@ from string import Formatter
 from typing import Any, Final
 
 from config.choices import BackoffKind
-from config.limits import RETRIES_RANGE, TIMEOUT_RANGE_S
+from config.limits import MAX_RUNNING_RANGE, RETRIES_RANGE, TIMEOUT_RANGE_S
 from steps.backoff import Backoff
+from steps.rate import Rate
 
 MAX_NAME_CHARS: Final = 200
 """Longest name of a step; the setting ``max_name_chars`` can only allow a batch less."""
@@ -28,6 +29,8 @@ class StepOptions:
         cap: The longest wait, in seconds.
         jitter: Whether an exponential wait is shortened at random.
         idempotent: Whether running it twice does no more than running it once.
+        max_running: How many attempts of it run at once over the whole site.
+        rate: How often it starts over the whole site, as ``10/s``, ``100/m`` or ``1000/h``.
     """
 
     name: str | None = None
@@ -41,6 +44,8 @@ class StepOptions:
     cap: float | None = None
     jitter: bool | None = None
     idempotent: bool = False
+    max_running: int | None = None
+    rate: str | None = None
 
     def problems(self) -> list[str]:
         """Return a sentence for every option that is not what it may be."""
@@ -52,6 +57,8 @@ class StepOptions:
             _text_problem("lane", self.lane) or _template_problem(self.lane),
             _number_problem("timeout", self.timeout, TIMEOUT_RANGE_S, "seconds"),
             _number_problem("retries", self.retries, RETRIES_RANGE, "attempts after the first"),
+            _number_problem("max_running", self.max_running, MAX_RUNNING_RANGE, "attempts at once"),
+            _rate_problem(self.rate),
             self._backoff_problem(),
         ]
         return [one for one in found if one]
@@ -79,6 +86,16 @@ class StepOptions:
         except (TypeError, ValueError) as error:
             return str(error)
         return None
+
+
+def _rate_problem(rate: object) -> str | None:
+    if rate is None:
+        return None
+    try:
+        Rate.parse(str(rate))
+    except ValueError as error:
+        return f"rate: {error}"
+    return None
 
 
 def _name_problem(name: object) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypedDict, Unpack, get_args
 
-from config.choices import Mode, Order, Strategy
+from config.choices import Mode, Order, Priority, Strategy
 from config.limits import CONCURRENCY_RANGE, DEADLINE_RANGE_S
 from config.settings import Settings
 from producer.planning.batch_calls import BatchCall, StepSpec, read_calls
@@ -18,6 +18,7 @@ from steps.problem import Problem
 ORDERS: Final = get_args(Order)
 STRATEGIES: Final = get_args(Strategy)
 MODES: Final = get_args(Mode)
+PRIORITIES: Final = get_args(Priority)
 
 BATCH_KEYS: Final = (
     "steps",
@@ -29,6 +30,9 @@ BATCH_KEYS: Final = (
     "max_concurrency",
     "lane",
     "then",
+    "name",
+    "priority",
+    "after",
 )
 
 BODY_PATH: Final = "then"
@@ -45,6 +49,9 @@ class BatchOptions(TypedDict, total=False):
     max_concurrency: int | None
     lane: str | None
     then: StepSpec | None
+    name: str | None
+    priority: Priority | None
+    after: Sequence[str] | None  # ids of runs that must have settled first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,9 @@ class Batch:
         max_concurrency: How many of its steps may run at once.
         lane: Template of the lane of critical steps that name none.
         then: The completion body.
+        name: What people call it.
+        priority: How urgent it is.
+        after: Ids of the runs that must have settled before it begins.
         problems: What is wrong with it; `make_plan` refuses a batch that has any.
     """
 
@@ -75,6 +85,9 @@ class Batch:
     max_concurrency: int | None = None
     lane: str | None = None
     then: BatchCall | None = None
+    name: str | None = None
+    priority: Priority | None = None
+    after: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -110,6 +123,9 @@ def read_batch(document: Mapping[str, object], *, settings: Settings, problems: 
         mode=reader.choice(document.get("mode"), "mode", MODES),
         max_concurrency=reader.count(document.get("max_concurrency"), "max_concurrency", CONCURRENCY_RANGE),
         lane=reader.text(document.get("lane"), "lane"),
+        name=reader.title(document.get("name"), "name"),
+        priority=reader.choice(document.get("priority"), "priority", PRIORITIES),
+        after=reader.run_ids(document.get("after"), "after"),
         then=None if body is None else calls[-1],
         problems=tuple(reader.problems),
     )

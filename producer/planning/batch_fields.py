@@ -1,13 +1,20 @@
 """Reads single fields of a batch: each returns what it found, or notes a problem and returns nothing."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Final
 
 from config.settings import Settings
 from producer.planning.step_ids import is_id
 from steps.json_value import encode_checked
 from steps.problem import Problem
+
+MOST_RUNS_BEFORE: Final = 100
+"""Runs that one run may wait for."""
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 VALUE_CHARS_SHOWN: Final = 60
 """How much of a wrong value a problem quotes."""
@@ -56,6 +63,34 @@ class FieldReader:
             return value
         self.refuse(path, f"must be a text that is not empty, not {shown(value)}")
         return None
+
+    def title(self, value: object, path: str) -> str | None:
+        """Return a printable text of bounded length, None if there is none."""
+        text = self.text(value, path)
+        if text is None:
+            return None
+        if not text.isprintable() or len(text) > self._settings.max_name_chars:
+            self.refuse(
+                path, f"must be at most {self._settings.max_name_chars} printable characters, not {shown(text)}"
+            )
+            return None
+        return text
+
+    def run_ids(self, value: object, path: str) -> tuple[str, ...]:
+        """Return the ids of runs, each once; none if they are not what they may be."""
+        if value is None:
+            return ()
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            self.refuse(path, f"must be a list of run ids, not {shown(value)}")
+            return ()
+        ids = list(islice(value, MOST_RUNS_BEFORE + 1))
+        if len(ids) > MOST_RUNS_BEFORE:
+            self.refuse(path, f"has more than the {MOST_RUNS_BEFORE} runs allowed")
+            return ()
+        for index, run_id in enumerate(ids):
+            if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+                self.refuse(f"{path}[{index}]", f"must be the id of a run, not {shown(run_id)}")
+        return tuple(dict.fromkeys(str(run_id) for run_id in ids))
 
     def flag(self, value: object, path: str) -> bool | None:
         """Return true or false, None if there is neither."""

@@ -7,6 +7,7 @@ from config.choices import Mode, Order, Strategy
 from producer.run_meta import RunMeta, StepMeta
 from steps.call import StepCall
 from steps.classifier import Classification, Rule
+from steps.ledger.records import SiteLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class PlannedStep:
         rule: Which rule decided that.
         queue: Where it is sent.
         lane: The lane it runs in, one at a time; None if it may run beside others.
+        limits: What holds for it over the whole site; None for nothing.
     """
 
     position: int
@@ -32,6 +34,7 @@ class PlannedStep:
     rule: Rule
     queue: str
     lane: str | None
+    limits: SiteLimits | None = None
 
     @property
     def sequential(self) -> bool:
@@ -78,6 +81,9 @@ class Plan:
         max_concurrency: How many of its steps may run at once.
         then: The completion body; its ledger index is the number of steps.
         classification: Of the steps, in input order.
+        name: What people call the run.
+        priority: 1, 10 more where it has critical steps, 5 more where its caller says that it is urgent.
+        after: Ids of the runs that must have settled before it begins.
     """
 
     steps: tuple[PlannedStep, ...]
@@ -92,6 +98,9 @@ class Plan:
     max_concurrency: int
     then: PlannedStep | None
     classification: Classification
+    name: str | None = None
+    priority: int = 1
+    after: tuple[str, ...] = ()
 
     @property
     def sequential_count(self) -> int:

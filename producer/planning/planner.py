@@ -1,6 +1,7 @@
 """From a batch to a plan: checked, classified, placed and ordered, or everything wrong with it at once."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from config.choices import Mode
 from config.settings import Settings
@@ -16,6 +17,11 @@ from steps.call import StepCall
 from steps.classifier import Classification, Decision, StepClassifier
 from steps.definition import StepDefinition, StepFacts
 from steps.json_value import utf8_size
+
+LEAST_PRIORITY: Final = 1
+PRIORITY_OF_CRITICAL: Final = 10
+PRIORITY_OF_HIGH: Final = 5
+"""What a run's priority is made of."""
 
 
 def make_plan(
@@ -89,6 +95,7 @@ def _steps(
                 decision.rule,
                 place.queue,
                 place.lane,
+                limits.over_site(call.name),
             )
         )
     return steps
@@ -111,7 +118,16 @@ def _assemble(batch: Batch, steps: Sequence[PlannedStep], classification: Classi
         max_concurrency=batch.max_concurrency or settings.max_concurrency,
         then=body,
         classification=classification,
+        name=batch.name,
+        priority=_priority(batch, classification),
+        after=batch.after,
     )
+
+
+def _priority(batch: Batch, classification: Classification) -> int:
+    """Return the priority: 1, 10 more if critical, 5 more if urgent."""
+    critical = PRIORITY_OF_CRITICAL if classification.critical else 0
+    return LEAST_PRIORITY + critical + (PRIORITY_OF_HIGH if batch.priority == "high" else 0)
 
 
 def _mode(steps: Sequence[PlannedStep]) -> Mode:

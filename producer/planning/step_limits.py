@@ -5,6 +5,8 @@ from producer.planning.batch_calls import BatchCall
 from producer.planning.known_steps import Catalogue
 from steps.backoff import Backoff
 from steps.definition import StepFacts
+from steps.ledger.records import SiteLimits
+from steps.rate import Rate
 
 
 class StepLimits:
@@ -19,6 +21,7 @@ class StepLimits:
         self._settings = settings
         self._catalogue = catalogue
         self._found: dict[tuple[str, bool], tuple[float, int, Backoff]] = {}
+        self._over_site: dict[str, SiteLimits | None] = {}
         self._backoff = Backoff(
             settings.retry_backoff, settings.retry_delay_s, settings.retry_cap_s, settings.retry_jitter
         )
@@ -33,6 +36,16 @@ class StepLimits:
             retries if call.retries is None else call.retries,
             backoff,
         )
+
+    def over_site(self, name: str) -> SiteLimits | None:
+        """Return what the step declares for the whole site; None where it declares nothing."""
+        if name not in self._over_site:
+            declared = self._catalogue.declared(name) or StepFacts(name)
+            rate = None if declared.rate is None else Rate.parse(declared.rate)
+            starts, within_s = (None, None) if rate is None else (rate.starts, rate.within_s)
+            limits = SiteLimits(name, declared.max_running, starts, within_s)
+            self._over_site[name] = None if limits == SiteLimits(name) else limits
+        return self._over_site[name]
 
     def _of_step(self, name: str, *, critical: bool) -> tuple[float, int, Backoff]:
         settings, declared = self._settings, self._catalogue.declared(name) or StepFacts(name)

@@ -1,6 +1,6 @@
 """The one place where Python speaks to Redis: scripts by digest, time-outs on every call, our own errors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -20,6 +20,9 @@ One that was not answered in time is not tried again: the time-out is the whole 
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.5
+
+CONFIG_ASKED: Final = ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
+"""What a doctor wants to know of a server."""
 
 RedisArgument: TypeAlias = str | int | bytes
 
@@ -63,6 +66,14 @@ def in_our_words(url: str) -> Iterator[None]:
         raise BrokerUnavailable(f"what answers at {without_password(url)} is no Redis: {error}") from error
 
 
+def _score_of(entries: Sequence[Any]) -> float | None:
+    """Return the score of the one entry that a ZRANGE with scores found; None where it found none."""
+    if not entries:
+        return None
+    last = entries[-1]
+    return float(last[1] if isinstance(last, tuple | list) else last)
+
+
 class Scripts:
     """Runs the ledger's scripts on one Redis.
 
@@ -101,6 +112,61 @@ class Scripts:
         with in_our_words(self._url):
             facts: Mapping[str, Any] = self._client.info()
             return facts
+
+    def config_facts(self) -> Mapping[str, str]:
+        """Return how the server persists and evicts, by name of the directive; empty where it does not let us ask."""
+        with in_our_words(self._url):
+            try:
+                return {str(name): str(value) for name, value in self._client.config_get(*CONFIG_ASKED).items()}
+            except redis.ResponseError:
+                return {}
+
+    def hash_values(self, key: str, fields: Sequence[str]) -> list[bytes | None]:
+        """Return some fields of a hash, None for each that is not there."""
+        with in_our_words(self._url):
+            return self._client.hmget(key, list(fields))  # type: ignore[return-value]
+
+    def hash_sizes(self, keys: Sequence[str]) -> list[int]:
+        """Return how many fields each hash has, in one exchange."""
+        return [int(size) for size in self._pipelined([("HLEN", key) for key in keys])]
+
+    def line_ends(self, keys: Sequence[str]) -> list[tuple[int, float | None, float | None]]:
+        """Return size, lowest and highest score of each sorted set, in one exchange."""
+        commands: list[tuple[str | int, ...]] = []
+        for key in keys:
+            commands += [("ZCARD", key), ("ZRANGE", key, 0, 0, "WITHSCORES"), ("ZRANGE", key, -1, -1, "WITHSCORES")]
+        replies = self._pipelined(commands)
+        return [
+            (int(replies[at]), _score_of(replies[at + 1]), _score_of(replies[at + 2]))
+            for at in range(0, len(replies), 3)
+        ]
+
+    def newest_of(self, key: str, first: int, count: int) -> list[str]:
+        """Return members of a sorted set, the highest score first."""
+        with in_our_words(self._url):
+            found: Any = self._client.zrevrange(key, first, first + count - 1)
+        return [member.decode() for member in found]
+
+    def oldest_of(self, key: str, first: int, count: int) -> list[str]:
+        """Return members of a sorted set, the lowest score first."""
+        with in_our_words(self._url):
+            found: Any = self._client.zrange(key, first, first + count - 1)
+        return [member.decode() for member in found]
+
+    def entries_after(self, key: str, after: str, count: int) -> list[tuple[str, dict[str, str]]]:
+        """Return up to ``count`` entries of a stream after the given id, oldest first."""
+        with in_our_words(self._url):
+            found: Any = self._client.xrange(key, min=f"({after}" if after != "0" else "-", count=count)
+        return [
+            (entry.decode(), {name.decode(): value.decode() for name, value in fields.items()})
+            for entry, fields in found
+        ]
+
+    def _pipelined(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        with in_our_words(self._url), self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return list(pipeline.execute())
 
     def hash_of(self, key: str) -> dict[bytes, bytes]:
         """Return a whole hash."""

@@ -15,6 +15,12 @@
 | claims:WORKER | hash | RUN:INDEX -> fence, what the worker has claimed and not vacated |
 | stops:WORKER | list | RUN:INDEX, running steps that the worker shall stop |
 | known, known_seen | hash, zset | step name -> its facts; and when a worker last listed it (milliseconds) |
+| open_runs, closed_runs | zset | run ids, by when they were accepted and when they settled (milliseconds) |
+| backlog:QUEUE | zset | runs with unsettled steps on the queue, by when they were accepted (milliseconds) |
+| stats, step_stats | hash | counts of the site, and of each step by its name, since they were first written |
+| places:STEP | set | RUN:INDEX, the places taken of a step with max_running |
+| held:STEP | zset | RUN:INDEX, those that wait for such a place, by since when (milliseconds) |
+| starts:STEP | list | the last starts given to a step with a rate (microseconds) |
 | inbox:ID, alive:ID | list, string | completion notices for a waiting process; present while it waits |
 """
 
@@ -22,8 +28,34 @@ from typing import Final
 
 LAYOUT_VERSION: Final = 1
 
-WHOLE_KEYS: Final = ("site", "lanes", "due", "pending", "workers", "known", "known_seen")
-KEY_FAMILIES: Final = ("run", "events", "lane", "worker", "queue", "claims", "stops", "inbox", "alive")
+WHOLE_KEYS: Final = (
+    "site",
+    "lanes",
+    "due",
+    "pending",
+    "workers",
+    "known",
+    "known_seen",
+    "open_runs",
+    "closed_runs",
+    "stats",
+    "step_stats",
+)
+KEY_FAMILIES: Final = (
+    "run",
+    "events",
+    "lane",
+    "worker",
+    "queue",
+    "claims",
+    "stops",
+    "backlog",
+    "places",
+    "held",
+    "starts",
+    "inbox",
+    "alive",
+)
 
 
 def key_root(prefix: str) -> str:

@@ -6,23 +6,29 @@ from typing import Any, Final, TypeAlias
 
 from config.limits import OLDEST_REDIS
 from config.settings import Settings
-from steps.errors import QueueFull, RunUnknown, UnfitRedis
+from steps.errors import InvalidBatch, QueueFull, RunUnknown, UnfitRedis
 from steps.ledger import replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
 from steps.ledger.keys import inbox_key, key_root
 from steps.ledger.records import (
     Beat,
     Claimed,
+    EventRecord,
+    LaneFacts,
     NewRun,
     Opened,
+    QueueFacts,
     Ready,
+    RunFacts,
     RunRecord,
     Settled,
     StepFate,
+    StepsCancelled,
     Ticked,
     WorkerCard,
 )
 from steps.ledger.scripts import SCRIPTS
+from steps.problem import Problem
 
 Marks: TypeAlias = Sequence[tuple[str, int]]
 
@@ -37,6 +43,12 @@ NOTICE_BYTES: Final = 32 * 1024
 
 INBOX_CAP: Final = 2_000
 """Notices kept for a process that does not read them; a waiter looks for itself every second anyway."""
+
+RUNS_A_LOOK: Final = 100
+"""Runs that one call looks at or forgets."""
+
+MOST_STEPS: Final = 1_000_000
+"""More than any run has."""
 
 ALIVE_S: Final = 60
 """How long a silent inbox counts as read."""
@@ -86,6 +98,8 @@ class Ledger:
 
         Raises:
             QueueFull: A queue of the run has no room for its steps.
+            RunUnknown: A run that it is to begin after is not there.
+            InvalidBatch: As many runs wait for that one as may.
         """
         fields = replies.fields_of(run)
         for at in range(0, len(fields) - 2 * SLICE, 2 * SLICE):
@@ -111,10 +125,17 @@ class Ledger:
             lanes,
             queues,
             replies.marks_of(published),
+            run.priority,
+            ",".join(run.after),
+            replies.lines_of(run.rules),
             *rest,
         )
         if reply[1] == b"full":
             raise QueueFull(reply[2].decode(), int(reply[3]), self._settings.queue_limit)
+        if reply[1] == b"missing":
+            raise RunUnknown(reply[2].decode())
+        if reply[1] == b"crowded":
+            raise InvalidBatch([Problem("after", f"run {reply[2].decode()} has {SLICE} runs waiting for it already")])
         return replies.opened_of(reply)
 
     # the way through ----------------------------------------------------------------------------------------------
@@ -184,6 +205,35 @@ class Ledger:
         unfinished, ready = replies.names_of(reply[3]), replies.ready_of(reply[2])
         return ready + self.finish(unfinished)
 
+    def cancel_step(self, run_id: str, index: int, reason: str) -> tuple[Ready, ...]:
+        """Cancel one step by its ledger index; one that runs is asked to stop. Returns what is ready because of it.
+
+        Raises:
+            RunUnknown: There is no such run.
+        """
+        return self._cancel_steps(run_id, reason, first=index, count=1, queue="", stop_running=True).ready
+
+    def clear(self, run_id: str, queue: str, reason: str) -> StepsCancelled:
+        """Cancel the steps of a run that have not started on a queue.
+
+        Raises:
+            RunUnknown: There is no such run.
+        """
+        return self._cancel_steps(run_id, reason, first=0, count=MOST_STEPS, queue=queue, stop_running=False)
+
+    def _cancel_steps(
+        self, run_id: str, reason: str, *, first: int, count: int, queue: str, stop_running: bool
+    ) -> StepsCancelled:
+        ready: tuple[Ready, ...] = ()
+        cancelled, end = 0, first + count
+        while first >= 0:
+            reply = self._run("cancel_steps", run_id, first, end - first, queue, reason, int(stop_running))
+            if reply[1] == b"gone":
+                raise RunUnknown(run_id)
+            ready += replies.ready_of(reply[2]) + self.finish(replies.names_of(reply[3]))
+            cancelled, first = cancelled + int(reply[4]), int(reply[5])
+        return StepsCancelled(cancelled, ready)
+
     def finish(self, run_ids: Sequence[str]) -> tuple[Ready, ...]:
         """Go on with runs that had more to sweep than one call may touch, until done."""
         ready: tuple[Ready, ...] = ()
@@ -192,6 +242,41 @@ class Ledger:
             ready += ticked.ready
             run_ids = ticked.unfinished
         return ready
+
+    def status(self, run_ids: Sequence[str]) -> list[RunFacts | None]:
+        """Return what there is to say of each run without its outcomes; None for one that is gone."""
+        found: list[RunFacts | None] = []
+        for at in range(0, len(run_ids), RUNS_A_LOOK):
+            _, now, *rows = self._run("status", *run_ids[at : at + RUNS_A_LOOK])
+            found += [replies.run_facts_of(now, row) for row in rows]
+        return found
+
+    def calls(self, run_id: str, count: int) -> list[bytes]:
+        """Return the encoded calls of a run's first ``count`` steps in ledger order.
+
+        Raises:
+            RunUnknown: There is no such run.
+        """
+        found: list[bytes] = []
+        for first in range(0, count, SLICE):
+            fields = [f"d{index}" for index in range(first, min(first + SLICE, count))]
+            texts = self._scripts.hash_values(f"{self._root}run:{run_id}", fields)
+            found += [text for text in texts if text is not None]
+        if len(found) < count:
+            raise RunUnknown(run_id)
+        return found
+
+    def purge(self, *, before_ms: float) -> int:
+        """Forget the runs that had settled by then (epoch ms); returns how many."""
+        total = 0
+        while purged := int(self._run("purge", round(before_ms), RUNS_A_LOOK)[1]):
+            total += purged
+        return total
+
+    def events(self, run_id: str, after: str, *, count: int = SLICE) -> list[EventRecord]:
+        """Return up to ``count`` events of a run after the event id given ("0": from the first one there is)."""
+        entries = self._scripts.entries_after(f"{self._root}events:{run_id}", after, count)
+        return [EventRecord(entry_id, fields) for entry_id, fields in entries]
 
     def wait_for_event(self, run_id: str, after: str, *, timeout_s: float) -> str:
         """Wait for an event of the run after the event id given; returns the last id there is then."""
@@ -207,9 +292,53 @@ class Ledger:
         """Return the live workers."""
         ids = sorted(self._scripts.members_of(f"{self._root}workers"))
         cards = [(name.decode(), self._scripts.hash_of(f"{self._root}worker:{name.decode()}")) for name in ids]
+        claims = self._scripts.hash_sizes([f"{self._root}claims:{name}" for name, _ in cards])
         return tuple(
-            WorkerCard(name, card[b"queue"].decode(), card[b"info"]) for name, card in cards if b"queue" in card
+            WorkerCard(name, card[b"queue"].decode(), card[b"info"], count)
+            for (name, card), count in zip(cards, claims, strict=True)
+            if b"queue" in card
         )
+
+    def queues(self, names: Sequence[str]) -> list[QueueFacts]:
+        """Return how much each queue holds, and since when."""
+        pending = self._scripts.hash_of(f"{self._root}pending")
+        ends = self._scripts.line_ends([f"{self._root}backlog:{name}" for name in names])
+        return [
+            QueueFacts(int(pending.get(name.encode(), 0)), oldest, newest)
+            for name, (_, oldest, newest) in zip(names, ends, strict=True)
+        ]
+
+    def lanes(self) -> list[LaneFacts]:
+        """Return the lanes in use, by name."""
+        held = sorted(self._scripts.hash_of(f"{self._root}lanes").items())
+        lines = self._scripts.line_ends([f"{self._root}lane:{lane.decode()}" for lane, _ in held])
+        return [
+            _lane_of(lane.decode(), text.decode(), size) for (lane, text), (size, _, _) in zip(held, lines, strict=True)
+        ]
+
+    def runs(self, *, is_open: bool, first: int, count: int) -> list[str]:
+        """Return ids of open runs, the last accepted first, or of settled ones, the last settled first."""
+        return self._scripts.newest_of(f"{self._root}{'open' if is_open else 'closed'}_runs", first, count)
+
+    def open_count(self) -> int:
+        """Return how many runs are open."""
+        return self._scripts.line_ends([f"{self._root}open_runs"])[0][0]
+
+    def backlog(self, queue: str, first: int, count: int) -> list[str]:
+        """Return ids of the runs with unsettled steps on a queue, the first accepted first."""
+        return self._scripts.oldest_of(f"{self._root}backlog:{queue}", first, count)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts of the whole site, by name."""
+        return {name.decode(): int(count) for name, count in self._scripts.hash_of(f"{self._root}stats").items()}
+
+    def step_counts(self) -> dict[str, dict[str, int]]:
+        """Return the counts of each step, by step and by what is counted."""
+        found: dict[str, dict[str, int]] = {}
+        for field, count in self._scripts.hash_of(f"{self._root}step_stats").items():
+            what, _, step = field.decode().partition("|")
+            found.setdefault(step, {})[what] = int(count)
+        return found
 
     def known_steps(self) -> dict[str, bytes]:
         """Return the facts of the steps that workers listed in the last day, JSON by name."""
@@ -218,6 +347,10 @@ class Ledger:
     def server_facts(self) -> Mapping[str, Any]:
         """Return what the server says of itself: version, mode, memory, persistence and the rest of INFO."""
         return self._scripts.server_facts()
+
+    def config_facts(self) -> Mapping[str, str]:
+        """Return how the server persists and evicts, by name of the directive; empty where it does not let us ask."""
+        return self._scripts.config_facts()
 
     def check_server(self) -> None:
         """Refuse a Redis on which promises could not be kept.
@@ -238,3 +371,8 @@ class Ledger:
     def close(self) -> None:
         """Let go of the connections."""
         self._scripts.close()
+
+
+def _lane_of(lane: str, text: str, in_line: int) -> LaneFacts:
+    holder, _, since_us = text.partition("|")
+    return LaneFacts(lane, holder, int(since_us) / 1000, in_line)

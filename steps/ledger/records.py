@@ -15,8 +15,22 @@ class ParcelRange:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteLimits:
+    """What holds for a step over the whole site: how many run at once, how many start in how many seconds."""
+
+    step: str
+    max_running: int | None = None
+    starts: int | None = None
+    within_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to open; steps in ledger order: critical ones, then parallel ones by queue, then the completion body."""
+    """A run to open; steps in ledger order: critical ones, then parallel ones by queue, then the completion body.
+
+    ``after`` are runs that must settle first, ``rules`` counts the decisions of each rule, ``limits`` are those of the
+    steps that have some, by ledger index.
+    """
 
     run_id: str
     meta: str
@@ -29,6 +43,12 @@ class NewRun:
     critical_first: bool
     stops_at_failure: bool
     has_body: bool = False
+    name: str = ""
+    mode: str = ""
+    priority: int = 1
+    after: tuple[str, ...] = ()
+    rules: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[int, SiteLimits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +131,73 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DelayedStep:
+    """A step that waits since or until ``at_ms`` (epoch ms): for a place, for the time of its start, or for a retry."""
+
+    index: int
+    at_ms: float
+    failures: int
+    waits_for_place: bool
+    waits_for_start: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the ledger says of a run without its outcomes; ``plain`` holds its fields by name.
+
+    ``unclaimed`` are the queues on which parallel steps of it wait, ``delayed`` the first of its steps that wait for
+    something else than a worker.
+    """
+
+    now_ms: float
+    plain: Mapping[str, str]
+    unclaimed: tuple[str, ...]
+    delayed: tuple[DelayedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepsCancelled:
+    """The answer to cancelling steps: how many were, and what is to be published because of it."""
+
+    count: int
+    ready: tuple[Ready, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """An entry of a run's stream: its id and its fields as text."""
+
+    entry_id: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerCard:
-    """A live worker as its site sees it; ``info`` is its JSON: host, pid, slots, start."""
+    """A live worker as its site sees it; ``info`` is its JSON: host, pid, slots, start; it holds so many ``claims``."""
 
     worker_id: str
     queue: str
     info: bytes
+    claims: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """A queue as the ledger sees it: unsettled steps, and when the oldest and newest run that has some was accepted."""
+
+    pending: int
+    oldest_ms: float | None
+    newest_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFacts:
+    """A lane that is in use: the run first in line, since when it is (epoch ms), and how many runs are in line."""
+
+    lane: str
+    holder: str
+    since_ms: float
+    in_line: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
 """Reads the scripts' replies into records: the pure half of the ledger, shared by every way of calling it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from steps.ledger.records import (
     Beat,
     Claimed,
     ClaimedStep,
+    DelayedStep,
     NewRun,
     Opened,
     Ready,
+    RunFacts,
     RunRecord,
     Settled,
+    SiteLimits,
     StepFate,
     Ticked,
 )
@@ -70,6 +73,24 @@ def run_record_of(reply: Reply) -> RunRecord:
     )
 
 
+def run_facts_of(now_us: bytes, row: Reply) -> RunFacts | None:
+    """Read what status says of one run; None where it is gone."""
+    if len(row) == 1:
+        return None
+    pairs = [(row[at].decode(), row[at + 1].decode()) for at in range(0, len(row), 2)]
+    return RunFacts(
+        now_ms=int(now_us) / 1000,
+        plain={name: value for name, value in pairs if name not in ("unclaimed", "delayed")},
+        unclaimed=tuple(value for name, value in pairs if name == "unclaimed"),
+        delayed=tuple(_delayed_of(value) for name, value in pairs if name == "delayed"),
+    )
+
+
+def _delayed_of(text: str) -> DelayedStep:
+    index, at_us, failures, place, start = text.split("|")
+    return DelayedStep(int(index), int(at_us or 0) / 1000, int(failures), place == "place", start == "1")
+
+
 def ticked_of(reply: Reply) -> Ticked:
     """Read the reply of tick."""
     _, standing, ready, lost, more, next_due, stops, beats = reply
@@ -92,12 +113,24 @@ def _claim_name(claim: bytes) -> tuple[str, int]:
 
 def fields_of(run: NewRun) -> list[str | int]:
     """Return the run's field and value pairs, flat, as open and stage take them."""
-    fields: list[str | int] = ["meta", run.meta]
+    fields: list[str | int] = ["meta", run.meta, "mode", run.mode]
+    if run.name:
+        fields += ("name", run.name)
+    if run.limits:
+        fields += ("lim", "1")
+    for index, limits in run.limits.items():
+        fields += (f"m{index}", _limits_text(limits))
     for number, parcel in enumerate(run.parcels):
         fields += (f"x{number}", f"{parcel.queue}\n{parcel.lane}\n{parcel.first}\n{parcel.last}")
     for index, call in enumerate(run.calls):
         fields += (f"d{index}", call)
     return fields
+
+
+def _limits_text(limits: SiteLimits) -> str:
+    within_us = "" if limits.within_s is None else round(limits.within_s * MICROSECONDS)
+    most, starts = ("" if value is None else value for value in (limits.max_running, limits.starts))
+    return f"{most}|{starts}|{within_us}|{limits.step}"
 
 
 def counts_of(run: NewRun) -> tuple[str, str]:
@@ -108,10 +141,11 @@ def counts_of(run: NewRun) -> tuple[str, str]:
         if parcel.lane:
             lanes[parcel.lane] = lanes.get(parcel.lane, 0) + 1
         queues[parcel.queue] = queues.get(parcel.queue, 0) + parcel.last - parcel.first + 1
-    return _lines(lanes), _lines(queues)
+    return lines_of(lanes), lines_of(queues)
 
 
-def _lines(counts: dict[str, int]) -> str:
+def lines_of(counts: Mapping[str, int]) -> str:
+    """Return counts by name as a script takes them."""
     return "\n".join(f"{name}\t{count}" for name, count in counts.items())
 
 

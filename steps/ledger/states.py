@@ -12,11 +12,13 @@ STEP_LIFE: Final[dict[str, dict[str, str]]] = {
         "stop": "vacated",  # skipped, cancelled or past the deadline: it never starts
     },
     "ready": {
+        "hold_back": "delayed",  # as many of it run, or have started, as its limits allow
         "publish": "published",  # a message for its parcel is on its way
         "claim": "running",  # a late or doubled message may come before the mark of its publishing
         "stop": "vacated",
     },
     "published": {
+        "hold_back": "delayed",
         "claim": "running",
         "offer": "ready",  # nobody is left at work on its parcel: that is to be published once more
         "stop": "vacated",

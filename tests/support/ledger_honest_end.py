@@ -54,7 +54,7 @@ class HonestEnd(LedgerRig):
         for worker in WORKERS:  # the first brings what is due to its end, each hears what it was asked to stop
             self._beat(worker)
         keys = {key.decode().removeprefix(self.root) for key in self.client.keys(f"{self.root}*")}
-        gone = ("due", "lanes", "lane:", "claims:", "stops:")
+        gone = ("due", "lanes", "lane:", "claims:", "stops:", "open_runs", "backlog:")
         assert not {key for key in keys if key.startswith(gone)}, keys
         assert set(self.client.hvals(f"{self.root}pending")) <= {b"0"}
         for run in self.runs:

@@ -202,7 +202,20 @@ class Story:
             self.bring_due(kind)
         self.ledger.tick(Beat())
         keys = sorted(key.decode().removeprefix(self.root) for key in self.client.keys(f"{self.root}*"))
-        kept = ("site", "run:", "events:", "worker", "queue:", "known", "pending", "inbox:", "alive:")
+        kept = (
+            "site",
+            "run:",
+            "events:",
+            "worker",
+            "queue:",
+            "known",
+            "pending",
+            "inbox:",
+            "alive:",
+            "closed_runs",
+            "stats",
+            "step_stats",
+        )
         self.tell("left over:", *[key for key in keys if not key.startswith(kept)] or ["nothing"])
 
     def expiry(self, run: str) -> None:

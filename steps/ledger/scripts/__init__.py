@@ -10,14 +10,17 @@ from steps.ledger.keys import lua_names
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "stage": (),
     "open": ("run", "flow"),
-    "claim": ("run", "flow", "claiming"),
-    "settle": ("run", "flow", "settling"),
-    "settle_and_claim_next": ("run", "flow", "claiming", "settling"),
-    "vacate": ("run", "flow", "settling"),
-    "watch": ("run", "flow", "settling", "reaping"),
+    "claim": ("run", "flow", "limits", "claiming"),
+    "settle": ("run", "flow", "limits", "settling"),
+    "settle_and_claim_next": ("run", "flow", "limits", "claiming", "settling"),
+    "vacate": ("run", "flow", "limits", "settling"),
+    "watch": ("run", "flow", "limits", "settling", "reaping"),
     "read": ("run",),
+    "status": ("run", "flow", "limits"),
     "cancel": ("run", "flow"),
-    "tick": ("run", "flow", "settling", "reaping"),
+    "cancel_steps": ("run", "flow"),
+    "purge": ("run",),
+    "tick": ("run", "flow", "limits", "settling", "reaping"),
 }
 
 

@@ -2,10 +2,30 @@
 
 local function take_critical(R, k)
   if get(R, 'seg') ~= tostring(k) or get(R, 'hold') ~= '' or get(R, 'offered') ~= '1' or get(R, 'skip') ~= '' then return {} end
+  step_over(R, k)
   local i = cursor_of(R, k)
-  if i > parcel_of(R, k).last or step_of(R, i).state == 'delayed' then return {} end
+  if i > parcel_of(R, k).last then return {} end
+  local state = step_of(R, i).state
+  if state == 'delayed' or state == 'vacated' or not has_room(R, i, k) then return {} end
   put(R, 'hold', tostring(i))
   return {i}
+end
+
+-- Steps and calls are read in one go, and only once.
+local function load_steps(R, from, till)
+  local fields = {}
+  for i = from, till do
+    fields[#fields + 1] = 's' .. i
+    fields[#fields + 1] = 'd' .. i
+    if get(R, 'lim') == '1' then fields[#fields + 1] = 'm' .. i end
+  end
+  if #fields > 0 then load(R, fields) end
+end
+
+local function load_calls(R, taken)
+  local fields = {}
+  for _, i in ipairs(taken) do if R.have['d' .. i] == nil then fields[#fields + 1] = 'd' .. i end end
+  if #fields > 0 then load(R, fields) end
 end
 
 -- First the steps that were given back, then the next ones in order.
@@ -16,18 +36,18 @@ local function take_parallel(R, k, want)
   while #taken < want and loose ~= '' do
     local i, rest = string.match(loose, '^(%d+),(.*)$')
     loose = rest
-    if step_of(R, tonumber(i)).state == 'ready' then taken[#taken + 1] = tonumber(i) end
+    if step_of(R, tonumber(i)).state == 'ready' and has_room(R, tonumber(i), k) then taken[#taken + 1] = tonumber(i) end
   end
   if loose ~= get(R, 'l' .. k) then put(R, 'l' .. k, loose) end
-  local cursor, last = cursor_of(R, k), parcel_of(R, k).last
-  while #taken < want and cursor <= last do
-    taken[#taken + 1] = cursor
+  local from, last = cursor_of(R, k), parcel_of(R, k).last
+  local cursor, till = from, math.min(last, from + SLICE - 1)
+  load_steps(R, from, math.min(till, from + want - #taken - 1))
+  while #taken < want and cursor <= till do
+    if step_of(R, cursor).state ~= 'vacated' and has_room(R, cursor, k) then taken[#taken + 1] = cursor end
     cursor = cursor + 1
   end
-  if #taken > 0 then
-    put(R, 'c' .. k, tostring(cursor))
-    put(R, 'running', tostring(count_of(R, 'running') + #taken))
-  end
+  if cursor ~= from then put(R, 'c' .. k, tostring(cursor)) end
+  if #taken > 0 then put(R, 'running', tostring(count_of(R, 'running') + #taken)) end
   return taken
 end
 
@@ -39,12 +59,8 @@ local function fences(count)
 end
 
 local function start(R, k, taken, worker)
-  local fields = {}
-  for _, i in ipairs(taken) do
-    fields[#fields + 1] = 's' .. i
-    fields[#fields + 1] = 'd' .. i
-  end
-  load(R, fields)
+  if get(R, 'first') == '' then put(R, 'first', num(NOW)) end
+  load_calls(R, taken)
   local fence, granted, claims = fences(#taken), {}, {}
   for at, i in ipairs(taken) do
     local s = step_of(R, i)

@@ -21,6 +21,23 @@ end
 
 local offer_head
 
+-- Whoever calls looks after this run once more: there was more to do than one call may touch.
+local function come_again(R)
+  if R.again then return end
+  R.again = true
+  MORE[#MORE + 1] = R.id
+  call('ZADD', DUE, num(NOW_MS), 'sweep:' .. R.id)
+end
+
+-- Steps that were cancelled before their turn are stepped over.
+local function step_over(R, k)
+  local from, last = cursor_of(R, k), parcel_of(R, k).last
+  local i = from
+  while i <= last and i - from < SLICE and step_of(R, i).state == 'vacated' do i = i + 1 end
+  if i ~= from then put(R, 'c' .. k, tostring(i)) end
+  if i - from == SLICE then come_again(R) end
+end
+
 -- Publish the run's parcel if it is first in its lane and nothing stands in its way.
 local function offer(R)
   local k = get(R, 'seg')
@@ -29,7 +46,8 @@ local function offer(R)
   local p = parcel_of(R, k)
   if call('ZRANGE', LANE .. p.lane, 0, 0)[1] ~= R.id then return end
   call('HSETNX', LANES, p.lane, R.id .. '|' .. num(NOW))
-  if step_of(R, cursor_of(R, k)).state == 'delayed' then return end
+  local state = step_of(R, cursor_of(R, k)).state
+  if state == 'delayed' or state == 'vacated' then return end
   put(R, 'offered', '1')
   if get(R, 'r' .. k) == '' then put(R, 'r' .. k, num(NOW)) end
   publish(R, k, 1)
@@ -92,6 +110,7 @@ local function advance(R)
     return
   end
   local p = parcel_of(R, k)
+  step_over(R, k)
   if cursor_of(R, k) > p.last then
     local parcels = count_of(R, 'ln:' .. p.lane) - 1
     put(R, 'ln:' .. p.lane, tostring(parcels))
@@ -108,6 +127,7 @@ end
 -- parallel parcels ----------------------------------------------------------------------------------------------
 
 local function gate_is_open(R)
+  if count_of(R, 'waits') > 0 then return false end
   return get(R, 'order') ~= 'c' or count_of(R, 'crit_left') == 0 or get(R, 'state') == 'body'
 end
 
@@ -136,9 +156,74 @@ local function open_gate(R)
   for k = tonumber(get(R, 'segs')), tonumber(get(R, 'np')) - 1 do publish_parallel(R, k) end
 end
 
+-- coming back ---------------------------------------------------------------------------------------------------
+
+local function hand_back(R, i, s, critical)
+  s.state, s.ready = 'ready', num(NOW)
+  put_step(R, i, s)
+  if critical then put(R, 'offered', '') else put(R, 'l' .. s.parcel, get(R, 'l' .. s.parcel) .. i .. ',') end
+end
+
+-- The wait of a step is over: it is offered again, from the tail of its lanes where its run had stepped out of them.
+local function resume(R, i)
+  local s = step_of(R, i)
+  if s.state ~= 'delayed' then return end
+  hand_back(R, i, s, is_critical(R, i))
+  if not is_critical(R, i) then return publish_parallel(R, tonumber(s.parcel)) end
+  if get(R, 'away') == '1' then
+    put(R, 'away', '')
+    enter_lanes(R, lanes_ahead(R))
+  else
+    offer(R)
+  end
+end
+
+-- statistics ----------------------------------------------------------------------------------------------------
+
+local function name_of(R, i)
+  local text = get(R, 'd' .. i)
+  local plain = string.match(text, '^{"id":"[^"]*","name":"([^"\\]*)"')
+  if plain then return plain end
+  local is_json, decoded = pcall(cjson.decode, text)
+  return is_json and decoded.name or ''
+end
+
+local STATUS_AT = {succeeded = 1, failed = 2, timed_out = 3, cancelled = 4, skipped = 5, lost = 6}
+
+local function tally_of(R)
+  local tally = {}
+  for count in string.gmatch(get(R, 'tally'), '%d+') do tally[#tally + 1] = tonumber(count) end
+  return #tally == 6 and tally or {0, 0, 0, 0, 0, 0}
+end
+
+local function count_step(R, i, status, payload)
+  local tally, name = tally_of(R), name_of(R, i)
+  tally[STATUS_AT[status]] = tally[STATUS_AT[status]] + 1
+  put(R, 'tally', table.concat(tally, '|'))
+  add(SITE_COUNTS, status, 1)
+  if name == '' then return end
+  add(STEP_COUNTS, status .. '|' .. name, 1)
+  local ran_ms = tonumber(string.match(payload, '"ran_ms":([%d.eE+-]+)') or '0') or 0
+  if ran_ms <= 0 then return end
+  local ran_us = math.floor(ran_ms * 1000 + 0.5)
+  add(STEP_COUNTS, 'us|' .. name, ran_us)
+  add(STEP_COUNTS, bucket_of(ran_us) .. '|' .. name, 1)
+end
+
+local function count_run(R)
+  local took_us, critical = NOW - tonumber(get(R, 'created')), count_of(R, 'ncrit')
+  add(SITE_COUNTS, 'runs', 1)
+  add(SITE_COUNTS, 'run_us', took_us)
+  add(SITE_COUNTS, bucket_of(took_us), 1)
+  if critical > 0 then add(SITE_COUNTS, 'sequential', critical) end
+  if count_of(R, 'n') > critical then add(SITE_COUNTS, 'parallel', count_of(R, 'n') - critical) end
+  if tally_of(R)[1] == count_of(R, 'n') then add(SITE_COUNTS, 'runs_ok', 1) end
+end
+
 -- outcomes ------------------------------------------------------------------------------------------------------
 
 local function close(R)
+  if get(R, 'state') == 'body' then call('ZADD', CLOSED_RUNS, num(NOW_MS), R.id) end
   put(R, 'state', 'closed')
   call('EXPIRE', R.key, RESULT_TTL_S)
   call('EXPIRE', EVENTS .. R.id, RESULT_TTL_S)
@@ -163,12 +248,27 @@ local function start_body(R)
   end
 end
 
+-- Runs that were to wait for this one: the last one they waited for lets them begin.
+local function let_followers_go(R)
+  for id in string.gmatch(get(R, 'next'), '[^,]+') do
+    local F = run_of(id)
+    if F and count_of(F, 'waits') > 0 and get(F, 'state') == 'open' then
+      put(F, 'waits', tostring(count_of(F, 'waits') - 1))
+      if count_of(F, 'waits') == 0 then come_again(F) end
+    end
+  end
+end
+
 local function complete(R)
   local cancelled = string.match(get(R, 'stop'), '^cancelled|') ~= nil
   put(R, 'settled_at', num(NOW))
   emit(R, 'run.completed')
   notify(R)
   call('ZREM', DUE, 'deadline:' .. R.id, 'final:' .. R.id)
+  call('ZREM', OPEN_RUNS, R.id)
+  call('ZADD', CLOSED_RUNS, num(NOW_MS), R.id)
+  count_run(R)
+  let_followers_go(R)
   if get(R, 'body') == '' then
     close(R)
   elseif cancelled then
@@ -193,6 +293,8 @@ local function fix(R, i, s, state, status, payload)
     if critical then put(R, 'crit_left', '0') end
     return
   end
+  count_step(R, i, status, payload)
+  if get(R, 'lim') == '1' then call('ZREM', HELD .. string.match(get(R, 'm' .. i), '[^|]*$'), claim_field(R, i)) end
   put(R, 'left', tostring(count_of(R, 'left') - 1))
   local queue = parcel_of(R, parcel_at(R, i)).queue
   R.fixed[queue] = (R.fixed[queue] or 0) + 1
@@ -219,7 +321,10 @@ local function end_unstarted(R, from, last, on_running, verdict)
   local till = math.min(last, from + budget - 1)
   budget = budget - (till - from + 1)
   local fields = {}
-  for i = from, till do fields[#fields + 1] = 's' .. i end
+  for i = from, till do
+    fields[#fields + 1] = 's' .. i
+    fields[#fields + 1] = 'd' .. i
+  end
   if #fields > 0 then load(R, fields) end
   for i = from, till do
     local s = step_of(R, i)
@@ -258,17 +363,32 @@ local function sweep_skip(R)
   return till <= last
 end
 
+-- Its turn has come: the clock of its deadline starts, it takes its place in line.
+local function begin(R)
+  put(R, 'began', num(NOW))
+  emit(R, 'run.started')
+  local allowed_us = tonumber(get(R, 'deadline')) - tonumber(get(R, 'created'))
+  put(R, 'deadline', num(NOW + allowed_us))
+  call('ZADD', DUE, num(NOW_MS + math.floor(allowed_us / 1000)), 'deadline:' .. R.id)
+  if get(R, 'segs') == '0' then return end
+  put(R, 'seg', '0')
+  enter_lanes(R, get(R, 'later'))
+end
+
 -- Everything that follows from outcomes just fixed: skips, stops, gates, the end of the run.
 local function follow(R)
   local more = false
+  if get(R, 'began') == '' and get(R, 'state') == 'open' and get(R, 'stop') == '' and count_of(R, 'waits') == 0 then begin(R) end
   if get(R, 'state') == 'open' then
     if get(R, 'stop') ~= '' then more = sweep_stop(R) elseif get(R, 'skip') ~= '' then more = sweep_skip(R) end
   end
-  if more then
-    MORE[#MORE + 1] = R.id
-    call('ZADD', DUE, num(NOW_MS), 'sweep:' .. R.id)
-  end
+  if more then come_again(R) end
   for queue, count in pairs(R.fixed) do call('HINCRBY', PENDING, queue, -count) end
+  for queue, count in pairs(R.fixed) do
+    local left = count_of(R, 'qp:' .. queue) - count
+    put(R, 'qp:' .. queue, tostring(left))
+    if left <= 0 then call('ZREM', BACKLOG .. queue, R.id) end
+  end
   R.fixed = {}
   if R.body_done then
     advance(R)
@@ -276,7 +396,7 @@ local function follow(R)
   elseif get(R, 'state') == 'open' then
     advance(R)
     open_gate(R)
-    if count_of(R, 'left') == 0 then complete(R) end
+    if count_of(R, 'left') == 0 and (get(R, 'began') ~= '' or get(R, 'stop') ~= '') then complete(R) end
   else
     advance(R)
     if get(R, 'state') == 'body' and get(R, 'seg') == '' and parcel_of(R, get(R, 'np')).lane ~= '' then start_body(R) end

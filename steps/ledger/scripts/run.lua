@@ -11,6 +11,10 @@
 --   c<k>  next step to claim     l<k>  steps given back     r<k>  ready since     pub<k>  1: publishing is confirmed
 --   gate  1: the parallel parcels have been published       swept  next step to end by stop       final  1: its grace is over
 --   stop  status|type|message: what ends all that has not started       skip  index|failed step: critical steps to skip
+--   tally  outcomes so far by status: succeeded|failed|timed_out|cancelled|skipped|lost     qp:<queue>  unsettled steps there
+--   name, mode, prio  as submitted     began  when its turn came     first  when its first step was claimed
+--   after, waits  runs it waits for, how many of them are open     next  runs that wait for it     later  lanes to enter then
+--   lim  1: it has steps with limits     m<i>  max_running|starts|in so many microseconds|name     adm<i>  1: its start was given
 --   s<i>  state|attempts|deaths|failures|fence|worker|ready|started|parcel      o<i>  the outcome
 -- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.
 
@@ -33,7 +37,7 @@ local REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S
 
 local RUNS, READY, MORE = {}, {}, {}
 local CORE = {'state', 'n', 'ncrit', 'left', 'crit_left', 'running', 'maxc', 'wave', 'order', 'strat', 'stop', 'skip',
-  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created'}
+  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'first', 'waits', 'began'}
 
 local function next_seq() return call('HINCRBY', SITE, 'seq', 1) end
 
@@ -66,7 +70,17 @@ local function run_of(id)
   return RUNS[id] or nil
 end
 
+-- Statistics are added up in memory and written once a call.
+local SITE_COUNTS, STEP_COUNTS = {}, {}
+
+local function add(counts, field, by) counts[field] = (counts[field] or 0) + by end
+
+-- Fixed buckets for times: quarter powers of two of a microsecond, so that a percentile is off by a tenth at most.
+local function bucket_of(us) return 'b' .. math.floor(4 * math.log(math.max(us, 1)) / math.log(2)) end
+
 local function save_runs()
+  for field, by in pairs(SITE_COUNTS) do call('HINCRBY', STATS, field, num(by)) end
+  for field, by in pairs(STEP_COUNTS) do call('HINCRBY', STEP_STATS, field, num(by)) end
   for _, R in pairs(RUNS) do
     if R and #R.order > 0 then
       local pairs_ = {}

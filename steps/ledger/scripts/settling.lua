@@ -14,13 +14,10 @@ local function let_go(R, i, s, critical, vacated)
   else
     put(R, 'running', tostring(count_of(R, 'running') - 1))
   end
-  if vacated or not critical then call('HDEL', CLAIMS .. s.worker, claim_field(R, i)) end
-end
-
-local function hand_back(R, i, s, critical)
-  s.state, s.ready = 'ready', num(NOW)
-  put_step(R, i, s)
-  if critical then put(R, 'offered', '') else put(R, 'l' .. s.parcel, get(R, 'l' .. s.parcel) .. i .. ',') end
+  if vacated or not critical then
+    call('HDEL', CLAIMS .. s.worker, claim_field(R, i))
+    give_place(R, i)
+  end
 end
 
 -- A long wait steps out of the lanes: nobody queues behind a clock.
@@ -55,6 +52,7 @@ local function free_lane(R, i, s)
   s.state = 'vacated'
   put_step(R, i, s)
   call('HDEL', CLAIMS .. s.worker, claim_field(R, i))
+  give_place(R, i)
   if get(R, 'hold') == tostring(i) then
     free(R, s)
     put(R, 'offered', '')
@@ -106,7 +104,10 @@ local function settle_many()
   if not R then return {next_seq(), 'gone'} end
   local accepted, vacated = {}, ARGV[7] == '1'
   local fields = {}
-  for at = 9, #ARGV, 5 do fields[#fields + 1] = 's' .. ARGV[at] end
+  for at = 9, #ARGV, 5 do
+    fields[#fields + 1] = 's' .. ARGV[at]
+    fields[#fields + 1] = 'd' .. ARGV[at]
+  end
   load(R, fields)
   for at = 9, #ARGV, 5 do
     accepted[#accepted + 1] = settle_one(R, tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], vacated)

@@ -45,6 +45,7 @@ if mode == 'join' or mode == 'beat' then
     call('HSET', KNOWN, name, facts)
     call('ZADD', KNOWN_SEEN, num(NOW_MS), name)
   end
+  call('ZREMRANGEBYSCORE', CLOSED_RUNS, '-inf', num(NOW_MS - RESULT_TTL_S * 1000))
   for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - known_ttl_ms), 'LIMIT', 0, FORGOTTEN_A_TICK)) do
     call('HDEL', KNOWN, name)
     call('ZREM', KNOWN_SEEN, name)
@@ -103,16 +104,16 @@ function look.check(R, k)
 end
 
 function look.retry(R, i)
-  local s = step_of(R, tonumber(i))
-  if s.state ~= 'delayed' then return end
-  hand_back(R, tonumber(i), s, is_critical(R, tonumber(i)))
-  if not is_critical(R, tonumber(i)) then return publish_parallel(R, tonumber(s.parcel)) end
-  if get(R, 'away') == '1' then
-    put(R, 'away', '')
-    enter_lanes(R, lanes_ahead(R))
-  else
-    offer(R)
-  end
+  resume(R, tonumber(i))
+end
+
+function look.limit(R, i) let_in(R, tonumber(i)) end
+
+-- A step in a lane that found no place for so long lets the runs behind it pass.
+function look.stepout(R, i)
+  if step_of(R, tonumber(i)).state ~= 'delayed' or get(R, 'away') == '1' or get(R, 'offered') == '1' then return end
+  put(R, 'away', '1')
+  leave_lanes(R)
 end
 
 function look.deadline(R) run_past_deadline(R) end

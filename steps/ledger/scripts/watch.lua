@@ -22,7 +22,7 @@ for at = 5, #ARGV do
       end_running(R)
     elseif get(R, 'stop') ~= '' then
       follow(R)
-    elseif NOW >= tonumber(get(R, 'deadline')) then
+    elseif count_of(R, 'waits') == 0 and NOW >= tonumber(get(R, 'deadline')) then
       run_past_deadline(R)
     end
     local is_open = get(R, 'state') == 'open'
