@@ -12,8 +12,9 @@ from producer.outcomes import Outcomes
 from producer.result import Result, result_of
 from producer.run_meta import RunMeta
 from producer.run_status import RunStatus
+from producer.schedule import ScheduleRecord, schedule_of
 from steps.context import running_step
-from steps.errors import GatherInsideStep, GatherTimeout
+from steps.errors import GatherInsideStep, GatherTimeout, RunUnknown
 from steps.ledger.ledger import SLICE
 from steps.outcome import Settlement
 
@@ -106,6 +107,17 @@ class Run:
     def status(self) -> RunStatus:
         """Return how the run stands, what it waits for with it; its state is ``not_found`` where it has expired."""
         return self._connections.overview.status(self.id)
+
+    def schedule(self) -> ScheduleRecord:
+        """Return the run's schedule record.
+
+        Raises:
+            RunUnknown: There is no such run any more.
+        """
+        (facts,) = self._connections.ledger.status([self.id])
+        if facts is None:
+            raise RunUnknown(self.id)
+        return schedule_of(self.id, self._meta, facts, self._connections.ledger)
 
     def events(self, *, after: str = FROM_THE_FIRST, follow: bool = False) -> Iterator[Event]:
         """Yield what has happened, oldest first.
