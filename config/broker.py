@@ -4,10 +4,8 @@ import ssl
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from config.priorities import MESSAGE_PRIORITIES
 from config.settings import Settings
-
-ONE_PRIORITY: Final = [0]
-"""Priorities are unused; kombu's default of four would poll four Redis lists for every queue."""
 
 REDIS_TRANSPORTS: Final = ("redis", "rediss", "redis+socket")
 
@@ -44,7 +42,7 @@ def transport_options(settings: Settings, broker_url: str) -> dict[str, object]:
         return {}
     return {
         "global_keyprefix": broker_prefix(settings),
-        "priority_steps": ONE_PRIORITY,
+        "priority_steps": MESSAGE_PRIORITIES,
         "visibility_timeout": settings.visibility_timeout_s,
         "socket_connect_timeout": settings.connect_timeout_s,
         "socket_timeout": settings.socket_timeout_s,

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from config.broker import broker_url_of
 from config.celery_app import make_app
+from config.priorities import message_priority
 from config.settings import Settings
 from producer.ledger_backend import LedgerBackend
 from steps.ledger.records import Ready
@@ -63,7 +64,8 @@ class Publisher:
         return True
 
     def _message(self, parcel: Ready) -> Signature[Any]:
-        return self._signature(parcel.run_id, parcel.parcel, queue=parcel.queue)
+        priority = message_priority(parcel.priority)
+        return self._signature(parcel.run_id, parcel.parcel, queue=parcel.queue, priority=priority)
 
     def _signature(self, run_id: str, number: int, **options: Any) -> Signature[Any]:
         return self._app.signature(PARCEL_TASK, args=(run_id, number), immutable=True, **options)

@@ -1,9 +1,9 @@
 """From a batch to a plan: checked, classified, placed and ordered, or everything wrong with it at once."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from config.choices import Mode
+from config.priorities import run_priority
 from config.settings import Settings
 from producer.planning.arrange import ledger_sequence, pack
 from producer.planning.batch import Batch
@@ -17,11 +17,6 @@ from steps.call import StepCall
 from steps.classifier import Classification, Decision, StepClassifier
 from steps.definition import StepDefinition, StepFacts
 from steps.json_value import utf8_size
-
-LEAST_PRIORITY: Final = 1
-PRIORITY_OF_CRITICAL: Final = 10
-PRIORITY_OF_HIGH: Final = 5
-"""What a run's priority is made of."""
 
 
 def make_plan(
@@ -119,15 +114,9 @@ def _assemble(batch: Batch, steps: Sequence[PlannedStep], classification: Classi
         then=body,
         classification=classification,
         name=batch.name,
-        priority=_priority(batch, classification),
+        priority=run_priority(has_critical_steps=bool(classification.critical), is_high=batch.priority == "high"),
         after=batch.after,
     )
-
-
-def _priority(batch: Batch, classification: Classification) -> int:
-    """Return the priority: 1, 10 more if critical, 5 more if urgent."""
-    critical = PRIORITY_OF_CRITICAL if classification.critical else 0
-    return LEAST_PRIORITY + critical + (PRIORITY_OF_HIGH if batch.priority == "high" else 0)
 
 
 def _mode(steps: Sequence[PlannedStep]) -> Mode:

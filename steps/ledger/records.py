@@ -53,12 +53,13 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A parcel to publish, in so many copies."""
+    """A parcel to publish, in so many copies; ``priority`` is its run's."""
 
     run_id: str
     parcel: int
     queue: str
     copies: int
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ Reply: TypeAlias = Sequence[Any]
 
 def ready_of(rows: Reply) -> tuple[Ready, ...]:
     """Read the parcels to publish."""
-    return tuple(Ready(run.decode(), int(parcel), queue.decode(), int(copies)) for run, parcel, queue, copies in rows)
+    return tuple(
+        Ready(run.decode(), int(parcel), queue.decode(), int(copies), int(priority or 1))
+        for run, parcel, queue, copies, priority in rows
+    )
 
 
 def names_of(rows: Reply) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import celery.app.base
 import pytest
 from celery import chord, group
 
+from config.priorities import NORMAL, URGENT
 from producer import publish as publish_module
 from producer.ledger_backend import LedgerBackend
 from producer.publish import PARCEL_TASK, Publisher, make_site_app
@@ -101,7 +102,17 @@ def test_only_the_newest_marks_are_kept(real: RealSite, monkeypatch: pytest.Monk
 def test_nothing_is_left_in_redis_but_messages_and_bindings(real: RealSite) -> None:
     real.publisher.publish([ready(0)], body=("r", 1))
     kinds = {key.decode().removeprefix("stepline:broker:").split(".")[0] for key in real.client.keys("*")}
-    assert kinds == {"parallel", "_kombu"}
+    assert kinds == {"parallel\x06\x161", "_kombu"}
+
+
+@pytest.mark.parametrize(("priority", "level"), [(1, NORMAL), (6, URGENT), (11, NORMAL), (16, URGENT)])
+def test_an_urgent_run_has_its_messages_in_the_list_that_is_read_first(
+    real: RealSite, priority: int, level: int
+) -> None:
+    real.publisher.publish([Ready("r", 0, "parallel", 1, priority)])
+    lengths = {one: real.client.llen(real.queue_key("parallel", one)) for one in (URGENT, NORMAL)}
+    assert lengths == {URGENT: 0, NORMAL: 0, level: 1}
+    assert real.publisher.depth("parallel") == 1
 
 
 def test_the_depth_of_a_queue_is_what_waits_in_it(real: RealSite) -> None:

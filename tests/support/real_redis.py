@@ -7,10 +7,14 @@ from typing import Any
 import redis
 
 from config.broker import broker_prefix
+from config.priorities import NORMAL
 from config.settings import Settings
 from producer.publish import Publisher, make_site_app
 from steps.ledger import Ledger
 from tests.support.ledgers import fast_settings, running_server, server_programs
+
+PRIORITY_SEPARATOR = "\x06\x16"
+"""What kombu writes between the name of a queue and a priority other than the first."""
 
 
 class RealSite:
@@ -29,12 +33,13 @@ class RealSite:
         self.publisher = Publisher(make_site_app(self.settings, url))
 
     def messages(self, queue: str) -> int:
-        """Return how many messages wait in a queue."""
+        """Return how many messages of the usual priority wait in a queue."""
         return int(self.client.llen(self.queue_key(queue)))
 
-    def queue_key(self, queue: str) -> str:
-        """Return the Redis list in which the broker keeps a queue."""
-        return broker_prefix(self.settings) + queue
+    def queue_key(self, queue: str, priority: int = NORMAL) -> str:
+        """Return the Redis list in which the broker keeps the messages of a queue that have a priority."""
+        level = f"{PRIORITY_SEPARATOR}{priority}" if priority else ""
+        return f"{broker_prefix(self.settings)}{queue}{level}"
 
     def close(self) -> None:
         self.publisher.close()

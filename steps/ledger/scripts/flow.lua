@@ -1,10 +1,10 @@
 -- How a run moves on: lanes, gates, outcomes, stops. Every verb's script stands on these.
 
--- What is ready to be published, for the caller: run, parcel, queue, copies. Seen again by a keeper if nobody claims it.
+-- What is ready to be published, for the caller: run, parcel, queue, copies, priority. Seen again by a keeper if nobody claims it.
 local function publish(R, k, copies)
   if R.sent[tonumber(k)] then return end
   local queue = parcel_of(R, k).queue
-  READY[#READY + 1] = {R.id, tostring(k), queue, tostring(copies)}
+  READY[#READY + 1] = {R.id, tostring(k), queue, tostring(copies), get(R, 'prio')}
   R.sent[tonumber(k)] = true
   put(R, 'pub' .. k, '')
   call('ZADD', DUE, num(NOW_MS + REPUBLISH_MS), 'check:' .. R.id .. ':' .. k)

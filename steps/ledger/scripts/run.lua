@@ -37,7 +37,7 @@ local REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S
 
 local RUNS, READY, MORE = {}, {}, {}
 local CORE = {'state', 'n', 'ncrit', 'left', 'crit_left', 'running', 'maxc', 'wave', 'order', 'strat', 'stop', 'skip',
-  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'first', 'waits', 'began'}
+  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'first', 'waits', 'began', 'prio'}
 
 local function next_seq() return call('HINCRBY', SITE, 'seq', 1) end
 

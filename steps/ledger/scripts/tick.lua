@@ -99,7 +99,7 @@ function look.check(R, k)
   local pause_ms = math.min(REPUBLISH_MS * 2 ^ looks, LOOKS_APART_S * 1000)
   call('ZADD', DUE, num(NOW_MS + pause_ms), 'check:' .. R.id .. ':' .. k)
   if busy then return end
-  local parcel = {R.id, k, parcel_of(R, k).queue, '1'}
+  local parcel = {R.id, k, parcel_of(R, k).queue, '1', get(R, 'prio')}
   if get(R, 'pub' .. k) == '1' then lost[#lost + 1] = parcel else READY[#READY + 1] = parcel end
 end
 

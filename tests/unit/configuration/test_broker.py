@@ -103,7 +103,7 @@ def test_the_settings_reach_the_app() -> None:
     options = conf.broker_transport_options
     assert (options["socket_connect_timeout"], options["socket_timeout"]) == (0.5, 0.7)
     assert (options["global_keyprefix"], options["visibility_timeout"]) == ("other:broker:", 9)
-    assert (options["priority_steps"], options["retry_on_timeout"]) == ([0], False)
+    assert (options["priority_steps"], options["retry_on_timeout"]) == ([0, 1], False)
     assert (conf.broker_connection_timeout, conf.broker_pool_acquire_timeout) == (0.5, 0.7)
     assert (conf.redis_socket_connect_timeout, conf.redis_socket_timeout) == (0.5, 0.7)
     assert (conf.task_publish_retry, conf.task_publish_retry_policy["max_retries"]) == (False, 0)
