@@ -74,8 +74,8 @@ def a_parcel_somebody_works_on_does_not_come_again(story: Story) -> None:
 @scenario(
     """
     open r: new; publish r/0 to parallel
-    unmarked: [Ready(run_id='r', parcel=0, queue='parallel', copies=1)]
-    marked: Ready(run_id='r', parcel=0, queue='parallel', copies=1)
+    unmarked: [Ready(run_id='r', parcel=0, queue='parallel', copies=1, priority=1)]
+    marked: Ready(run_id='r', parcel=0, queue='parallel', copies=1, priority=1)
     """,
     republish_s=0.1,
 )
