@@ -1,8 +1,12 @@
 """Checks and small normalisations of single settings; each raises ValueError with the reason."""
 
+from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+A_LOGIN: Final = "NAME:PASSWORD in printable ASCII, or nothing"
 
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 
@@ -55,6 +59,31 @@ def no_control_characters(text: str) -> str:
     if not text.isprintable():
         raise ValueError("it holds a control character")
     return text
+
+
+def address(text: str) -> str:
+    """Return the address, without the brackets that an IPv6 address has in URLs, if it can be one."""
+    bare = text.removeprefix("[").removesuffix("]")
+    if not bare or not bare.isprintable() or set(bare) & set(" /@?#"):
+        raise ValueError("no host is named so")
+    return bare
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine reaches what listens on an address; a name other than localhost may be any."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def login(text: str | None) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with Flower's login, without showing it."""
+    if text is None:
+        return
+    name, _, password = text.partition(":")
+    if not name or not password or not text.isascii() or not text.isprintable():
+        yield "flower_basic_auth", f"what it holds is not allowed; allowed is {A_LOGIN}"
 
 
 def _check_port(url: str) -> None:

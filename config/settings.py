@@ -53,6 +53,7 @@ _A_NAME: Final = "1 to 50 letters, digits, dots, dashes and underscores, a lette
 _A_LANE: Final = f"1 to {MAX_LANE_CHARS} characters, none of them a control character"
 _A_FOLDER: Final = "the path of a folder"
 _A_FILE: Final = "the path of a file, or nothing"
+_AN_ADDRESS: Final = "an address of this machine to listen on, as 127.0.0.1 or 0.0.0.0"
 _MODULES: Final = "names of importable modules, separated by commas (in stepline.toml a list)"
 _QUEUES: Final = (
     "a list of queues, each with name, pool (prefork or threads), concurrency, prefetch and routes; in the"
@@ -136,6 +137,12 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 
+    # Flower, the dashboard. Anywhere but on loopback it is refused without a password.
+    flower_address: str = Field("127.0.0.1", min_length=1, description=_AN_ADDRESS)
+    flower_port: int = _between(5_555, (1, 65_535))
+    flower_basic_auth: str | None = Field(None, repr=False, description=checks.A_LOGIN)
+    flower_max_tasks: int = _between(10_000, (1, 1_000_000))  # steps that it remembers
+
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
 
     _level = field_validator("log_level", mode="before")(checks.upper)
@@ -144,10 +151,11 @@ class Settings(BaseModel):
     _paths = field_validator("data_dir", "rules_file", mode="before")(checks.whole_path)
     _modules = field_validator("step_modules")(checks.module_names)
     _lane = field_validator("default_lane")(checks.no_control_characters)
+    _address = field_validator("flower_address")(checks.address)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        found = [*_queue_contradictions(self), *_number_contradictions(self)]
+        found = [*_queue_contradictions(self), *_number_contradictions(self), *checks.login(self.flower_basic_auth)]
         if found:
             raise Contradictions(found)
         return self

@@ -9,6 +9,7 @@ _HOLD: Final = struct.Struct("<BQQddddIII64s")
 _STOP: Final = struct.Struct("<Q")
 _FLAGS_BYTES: Final = 8
 _DRAINING_AT: Final = 0
+_EVENTS_AT: Final = 1
 
 SPARE_SLOTS: Final = 4
 """Slots a child: a new child may start before its parent has seen what the one before it left behind."""
@@ -54,6 +55,11 @@ class ChildBoard:
     def drain(self) -> None:
         """Ask the children to claim no more."""
         self._memory[_DRAINING_AT] = 1
+
+    @property
+    def events_flag(self) -> memoryview:
+        """The byte that says, in parent and children alike, whether events are to be sent."""
+        return memoryview(self._memory)[_EVENTS_AT : _EVENTS_AT + 1]
 
     def free_slot(self, child: int) -> int:
         """Return a slot of its own for the child with this number (0 up to ``children``)."""

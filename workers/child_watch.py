@@ -15,6 +15,7 @@ from steps.outcome import OutcomeError, Settlement, Status
 from workers.child_board import ChildBoard, Hold
 from workers.fork_gate import fork_gate
 from workers.processes import has_ended, kill
+from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,23 @@ class ChildWatch:
         ledger: The site's ledger.
         publisher: Sends what became ready.
         worker_id: The parent's.
+        events: Tells who listens what a child can no longer tell; nobody by default.
     """
 
-    def __init__(self, *, board: ChildBoard, ledger: Ledger, publisher: Publisher, worker_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        board: ChildBoard,
+        ledger: Ledger,
+        publisher: Publisher,
+        worker_id: str,
+        events: StepEvents | None = None,
+    ) -> None:
         self._board = board
         self._ledger = ledger
         self._publisher = publisher
         self._worker_id = worker_id
+        self._events = events or silent()
         self._killed: set[int] = set()
         self._stopped_at_s: dict[int, float] = {}
 
@@ -81,6 +92,8 @@ class ChildWatch:
         for hold in self._board.holds():
             if hold.fence in fences:
                 self._board.clear(hold.slot)
+                if self._events.is_on:
+                    self._events.look(hold.run_id, hold.index)
 
     def stop(self, run_id: str, index: int) -> None:
         """Ask the child that runs this step to stop it softly; it is killed if it has not stopped after a moment."""
@@ -126,6 +139,8 @@ class ChildWatch:
         if settled.accepted[0]:
             self._killed.add(hold.fence)
             kill(hold.pid)
+            if self._events.is_on:
+                self._events.look(hold.run_id, hold.index)
         with fork_gate():
             self._publisher.publish(settled.ready)
 

@@ -15,6 +15,7 @@ from steps.ledger import Ledger
 from steps.ledger.records import RunRecord, Settled, StepFate
 from steps.registry import StepRegistry
 from workers.nudge import Nudge
+from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Kit:
         is_draining: Whether the worker is going down and must claim no more.
         nudge: Wakes the worker's keeper.
         registry: The steps whose code this worker has.
+        events: Tells who listens what becomes of steps.
         rng: For the random part of a retry's delay.
     """
 
@@ -52,6 +54,7 @@ class Kit:
     is_draining: Callable[[], bool]
     nudge: Nudge
     registry: StepRegistry = field(default_factory=StepRegistry)
+    events: StepEvents = field(default_factory=silent)
     rng: Random = field(default_factory=Random)
 
     @property

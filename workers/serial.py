@@ -9,6 +9,7 @@ from typing import Final
 from steps.attempt import Attempt, End, Overran, Raised, Returned, Stopped
 from steps.calling import end_of_blocking
 from steps.ledger.records import Claimed, ClaimedStep, StepFate
+from steps.outcome import OutcomeError
 from steps.side_by_side import SideBySide
 from workers.alarm import Alarm
 from workers.child_board import ChildBoard, Hold
@@ -39,6 +40,9 @@ class SerialPipeline:
         self._board = board
         self._slot = slot
         self._alarm = Alarm()
+        self._retried_for: dict[int, OutcomeError] = {}
+        self._told_of: RunInHand | None = None
+        self._told_to = 0
 
     def run(self, run_id: str, parcel: int) -> None:
         """Claim, execute, decide, settle; and so on until nothing of the parcel is granted."""
@@ -51,6 +55,7 @@ class SerialPipeline:
         meta, run = claimed.meta, None
         while claimed.steps:
             step = claimed.steps[0]
+            self._retried_for = {}
             self._say(run_id, parcel, step, started_ms=claimed.now_ms)
             try:
                 run = run or RunInHand(run_id, meta, read=self._kit.read)
@@ -58,12 +63,16 @@ class SerialPipeline:
             except Exception as error:  # noqa: BLE001 - ours: a step's own is part of how its attempt ended
                 fate = fail(self._kit, run_id, step, error)
             claimed = self._settle(run_id, parcel, fate)
+            if run is not None and self._kit.events.is_on:
+                self._tell_end(run, fate, is_last=not claimed.steps)
         self._board.clear(self._slot)
 
     def _execute(self, run: RunInHand, parcel: int, claimed: Claimed) -> StepFate:
         claimed_at = time.monotonic()
         in_hand = take_in_hand(self._kit, run, claimed, claimed.steps[0])
         attempt = in_hand.attempt
+        if self._kit.events.is_on:
+            self._tell_begin(in_hand)
         if attempt is None:
             assert in_hand.fate is not None
             return in_hand.fate
@@ -72,7 +81,24 @@ class SerialPipeline:
         end = self._run_here(attempt, in_hand)
         left_s = claimed.remaining_s
         remaining_s = None if left_s is None else left_s - (time.monotonic() - claimed_at)
-        return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+        fate = conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+        if in_hand.retried_for is not None:
+            self._retried_for[step.index] = in_hand.retried_for
+        return fate
+
+    def _tell_begin(self, in_hand: StepInHand) -> None:
+        events, run, step = self._kit.events, in_hand.run, in_hand.claimed
+        if self._told_of is not run or step.index >= self._told_to:
+            events.received(run, [step])
+            self._told_of, self._told_to = run, events.received_behind(run, step.index)
+        if in_hand.attempt is not None:
+            events.started(run, [step])
+
+    def _tell_end(self, run: RunInHand, fate: StepFate, *, is_last: bool) -> None:
+        events = self._kit.events
+        events.ended(run, [fate], (True,), self._retried_for)
+        if is_last:
+            events.look_behind(run, fate.index)
 
     def _say(self, run_id: str, parcel: int, step: ClaimedStep, *, started_ms: float, timeout_s: float = inf) -> None:
         """Write down what this child holds: from the claim on, and again with its deadline when the attempt begins."""

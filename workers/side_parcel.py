@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from steps.attempt import Attempt, End
 from steps.ledger.records import Claimed, ClaimedStep, StepFate
+from steps.outcome import OutcomeError
 from steps.side_by_side import SideBySide
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
@@ -106,6 +107,7 @@ class _ParcelInHand:
         self._side = SideBySide()
         self._in_hand: dict[Attempt, StepInHand] = {}
         self._deadline: float | None = None
+        self._retried_for: dict[int, OutcomeError] = {}
 
     def work_off(self, claimed: Claimed) -> None:
         """Go round until nothing runs and nothing is granted."""
@@ -132,7 +134,14 @@ class _ParcelInHand:
                 fate = fail(self._kit, self._run_id, step, error)
             if fate is not None:
                 decided.append(fate)
+        if claimed.steps and self._kit.events.is_on and self._run is not None:
+            self._tell_begin(self._run, claimed.steps, decided)
         return decided
+
+    def _tell_begin(self, run: RunInHand, steps: Sequence[ClaimedStep], decided: Sequence[StepFate]) -> None:
+        events, never_ran = self._kit.events, {fate.index for fate in decided}
+        events.received(run, steps)
+        events.started(run, [step for step in steps if step.index not in never_ran])
 
     def _begin(self, claimed: Claimed, step: ClaimedStep) -> StepFate | None:
         if self._run is None:
@@ -157,9 +166,12 @@ class _ParcelInHand:
         in_hand = self._in_hand.pop(attempt)
         remaining_s = None if self._deadline is None else self._deadline - time.monotonic()
         try:
-            return conclude(self._kit, in_hand, end, remaining_s=remaining_s)
+            fate = conclude(self._kit, in_hand, end, remaining_s=remaining_s)
         except Exception as error:  # noqa: BLE001 - ours, as above
             return fail(self._kit, self._run_id, in_hand.claimed, error)
+        if in_hand.retried_for is not None:
+            self._retried_for[fate.index] = in_hand.retried_for
+        return fate
 
     def _settle(self, fates: list[StepFate], *, has_more: bool) -> Claimed:
         kit, freed = self._kit, len(fates)
@@ -172,6 +184,9 @@ class _ParcelInHand:
         self._held.discard(self._run_id, fates)
         self._slots.give_back(places - len(settled.next.steps))
         kit.pass_on(fates, settled)
+        if kit.events.is_on and self._run is not None:
+            kit.events.ended(self._run, fates, settled.accepted, self._retried_for)
+        self._retried_for = {}
         return settled.next
 
     def _claim_more(self) -> Claimed:

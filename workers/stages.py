@@ -23,7 +23,10 @@ MICROSECONDS: Final = 1_000_000
 
 @dataclass(slots=True, eq=False)
 class StepInHand:
-    """A claimed step on its way through the stages; ``fate`` is set as soon as it is decided."""
+    """A claimed step on its way through the stages; ``fate`` is set as soon as it is decided.
+
+    ``retried_for`` is why it is tried again, where it is: the fate itself does not say.
+    """
 
     run: RunInHand
     claimed: ClaimedStep
@@ -31,6 +34,7 @@ class StepInHand:
     started_ms: float
     attempt: Attempt | None = None
     fate: StepFate | None = None
+    retried_for: OutcomeError | None = None
 
 
 def take_in_hand(kit: Kit, run: RunInHand, claimed: Claimed, step: ClaimedStep) -> StepInHand:
@@ -85,6 +89,7 @@ def conclude(kit: Kit, in_hand: StepInHand, end: End, *, remaining_s: float | No
         error = decision.error
         logger.info(message, in_hand.call.name, decision.delay_s, error.type, error.message, extra=facts(in_hand))
         delay = str(round(decision.delay_s * MICROSECONDS))
+        in_hand.retried_for = error
         in_hand.fate = StepFate(in_hand.claimed.index, in_hand.claimed.fence, "R", delay)
     else:
         in_hand.fate = _settled(kit, in_hand, decision)

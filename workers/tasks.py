@@ -21,7 +21,8 @@ def set_pipeline(pipeline: WorkOff) -> None:
 def register(app: Celery) -> Any:
     """Register the parcel task with a worker's app and return it."""
 
-    @app.task(name=PARCEL_TASK, ignore_result=True, acks_late=True)
+    # No events of its own: the steps inside have theirs.
+    @app.task(name=PARCEL_TASK, ignore_result=True, acks_late=True, send_events=False)
     def parcel(run_id: str, number: int) -> None:
         if _pipeline is None:
             raise RuntimeError("a parcel came before this process was ready; the ledger will have it sent again")

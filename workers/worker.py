@@ -25,15 +25,21 @@ from steps.step_loop import shared_loop
 from steps.step_threads import shared_threads
 from workers.child_board import ChildBoard
 from workers.child_watch import ChildWatch
+from workers.event_switch import EventSwitch
+from workers.event_thread import EventThread
+from workers.fork_gate import fork_gate
 from workers.keeper import Keeper, KeeperCard
 from workers.kit import Kit
 from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
 from workers.processes import kill, obey_signals_in_forks
+from workers.remote_control import keep_to_settings
+from workers.revoking import Revoking
 from workers.serial import SerialPipeline
 from workers.side_parcel import HeldSteps, SidePipeline
 from workers.slot_gate import gate_by_slots
 from workers.slots import Slots
+from workers.step_events import Outlet, StepEvents
 from workers.tasks import register, set_pipeline
 
 logger = logging.getLogger(__name__)
@@ -51,6 +57,9 @@ waited for, or not at all where something that the child started holds the pipe 
 GIVE_UP_EARLY_S: Final = 0.5
 """So long before its launcher would kill it, a worker that cannot finish gives back what it holds."""
 
+LAST_EVENTS_S: Final = 0.3
+"""How long the end of a process may wait for its last events to be sent."""
+
 
 class Worker:
     """A worker for one queue of a site.
@@ -59,13 +68,16 @@ class Worker:
         settings: The site's.
         queue: Which queue it serves.
         redis_url: The ledger's Redis.
+        until_empty: Whether it stops by itself once no step is pending on its queue.
     """
 
-    def __init__(self, *, settings: Settings, queue: QueueSettings, redis_url: str) -> None:
+    def __init__(self, *, settings: Settings, queue: QueueSettings, redis_url: str, until_empty: bool = False) -> None:
         self._settings = settings
         self._queue = queue
         self._redis_url = redis_url
+        self._until_empty = until_empty
         self.id = f"{queue.name}@{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._node = f"{self.id.replace('@', '-')}@{socket.gethostname()}"
         self._registry = load_step_modules(settings.step_modules)
         self._app: Celery = make_site_app(settings, redis_url)
         register(self._app)
@@ -75,6 +87,9 @@ class Worker:
         self._nudge = Nudge()
         self._is_draining = threading.Event()
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
+        self._events_flag = memoryview(bytearray(1)) if self._board is None else self._board.events_flag
+        self._event_thread = EventThread(self._app, self._node)
+        self._switch = EventSwitch(self._events_flag, count_running=lambda: len((self._children or self._held).names()))
         self._children = self._watch_children(self._board)
         self._keeper = self._make_keeper()
 
@@ -82,10 +97,11 @@ class Worker:
         """Work until told to stop; returns the exit code."""
         self._ledger.check_server()
         self._connect_signals()
+        self._hear_remote_control()
         if self._board is None:
             self._work_on_threads()
         worker = self._app.Worker(
-            hostname=f"{self.id.replace('@', '-')}@{socket.gethostname()}",
+            hostname=self._node,
             queues=[self._queue.name],
             pool=self._queue.pool,
             concurrency=self._queue.concurrency,
@@ -99,6 +115,7 @@ class Worker:
         )
         worker.start()
         self._keeper.leave()
+        self._event_thread.flush(LAST_EVENTS_S)
         return int(worker.exitcode or 0)
 
     # set-up -------------------------------------------------------------------------------------------------------
@@ -106,7 +123,33 @@ class Worker:
     def _watch_children(self, board: ChildBoard | None) -> ChildWatch | None:
         if board is None:
             return None
-        return ChildWatch(board=board, ledger=self._ledger, publisher=self._publisher, worker_id=self.id)
+        return ChildWatch(
+            board=board,
+            ledger=self._ledger,
+            publisher=self._publisher,
+            worker_id=self.id,
+            events=self._events(self._ledger, self._switch),
+        )
+
+    def _events(self, ledger: Ledger, outlet: Outlet) -> StepEvents:
+        return StepEvents(
+            flag=self._events_flag,
+            outlet=outlet,
+            read=lambda run_id, first, count: ledger.read(run_id, first=first, count=count),
+        )
+
+    def _hear_remote_control(self) -> None:
+        """Take over what Flower asks of a worker."""
+        keep_to_settings()
+        self._switch.install(self._app)
+        events = self._events(self._ledger, self._switch)
+        Revoking(
+            ledger=self._ledger,
+            publisher=self._publisher,
+            nudge=self._nudge,
+            events=events,
+            queue=self._queue.name,
+        ).install()
 
     def _make_keeper(self) -> Keeper:
         info = {
@@ -130,7 +173,7 @@ class Worker:
             declared_dead=self._end_as_dead,
             nudge=self._nudge,
             children=self._children,
-            after_tick=self._drain_if_haunted,
+            after_tick=self._drain_if_due,
         )
 
     def _kit(self, ledger: Ledger, publisher: Publisher, is_draining: Callable[[], bool]) -> Kit:
@@ -142,6 +185,7 @@ class Worker:
             is_draining=is_draining,
             nudge=self._nudge,
             registry=self._registry,
+            events=self._events(ledger, self._event_thread),
         )
 
     def _work_on_threads(self) -> None:
@@ -158,6 +202,8 @@ class Worker:
         if board is None:
             return
         ledger = Ledger(self._settings, url=self._redis_url)
+        # What is told of a step is told where it runs; the parent's thread, if it had one, is not here.
+        self._event_thread = EventThread(self._app, self._node)
         kit = self._kit(ledger, Publisher(self._app), lambda: board.is_draining)
         obey_signals_in_forks()
         process = current_process()
@@ -165,10 +211,14 @@ class Worker:
         slot = board.free_slot(getattr(process, "index", 0))
         set_pipeline(SerialPipeline(kit=kit, board=board, slot=slot).run)
 
+    def _end_child(self, **_: Any) -> None:
+        self._event_thread.flush(LAST_EVENTS_S)
+
     def _connect_signals(self) -> None:
         # Kept strongly: Celery holds receivers weakly by default, and these are bound methods.
         signals.setup_logging.connect(keep_to_own_logging, weak=False)
         signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.worker_process_shutdown.connect(self._end_child, weak=False)
         signals.worker_ready.connect(self._begin, weak=False)
         signals.worker_shutting_down.connect(self._drain, weak=False)
 
@@ -194,6 +244,19 @@ class Worker:
         timer = threading.Timer(patience_s, self._give_up)
         timer.daemon = True
         timer.start()
+
+    def _drain_if_due(self) -> None:
+        """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
+        self._drain_if_haunted()
+        if self._until_empty and not self._is_draining.is_set():
+            self._drain_if_empty()
+
+    def _drain_if_empty(self) -> None:
+        with fork_gate():
+            pending = self._ledger.queues([self._queue.name])[0].pending
+        if not pending:
+            logger.info("no step is pending on %s: this worker is done", self._queue.name)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _drain_if_haunted(self) -> None:
         """Stop for a new start when too many threads run code whose steps have settled."""

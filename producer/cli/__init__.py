@@ -1,5 +1,5 @@
 """The command ``stepline``: one module a command, all of them thin over the public API."""
 
-from producer.cli.entry import main
+from producer.cli.start import main
 
 __all__ = ["main"]

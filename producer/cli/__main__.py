@@ -2,7 +2,7 @@
 
 import sys
 
-from producer.cli.entry import main
+from producer.cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

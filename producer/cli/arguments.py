@@ -2,26 +2,11 @@
 
 import argparse
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn, get_args
 
-from config.choices import Mode, Order, Strategy
-from producer.cli.failures import UsageError
-
-EXIT_CODES: Final = (
-    "exit codes: 0 all ok, 1 a step was not, 2 bad input or usage, 3 no broker, "
-    "4 gather timed out (the run goes on), 5 queue full, 130 interrupted (the run is cancelled first)"
-)
-
-_JSON_HELP: Final = "print one JSON document on standard output, and nothing else"
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that raises instead of ending the process, so that one place reports all errors."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
+from producer.cli import batch_arguments, site_arguments
+from producer.cli.argument_types import json_object, scale
+from producer.cli.command_parser import EXIT_CODES, CommandParser, Commands, add_json
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -42,129 +27,80 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     """Return the parser of the whole command line, and those of the commands by name."""
-    parser = _Parser(prog="stepline", description="Runs batches of named steps on Celery workers.", epilog=EXIT_CODES)
+    parser = CommandParser(
+        prog="stepline", description="Runs batches of named steps on Celery workers.", epilog=EXIT_CODES
+    )
     parser.add_argument("--version", action="version", version=f"stepline {_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     _add_up(commands)
     _add_worker(commands)
-    _add_run(commands)
+    _add_flower(commands)
+    _add_health(commands)
+    batch_arguments.add_run(commands)
+    batch_arguments.add_submit(commands)
+    batch_arguments.add_plan(commands)
     _add_explain(commands)
     _add_steps(commands)
+    site_arguments.add_runs(commands)
+    site_arguments.add_status(commands)
+    site_arguments.add_events(commands)
+    site_arguments.add_cancel(commands)
+    site_arguments.add_retry(commands)
+    site_arguments.add_stats(commands)
+    site_arguments.add_queues(commands)
+    site_arguments.add_purge(commands)
+    site_arguments.add_doctor(commands)
     return parser, commands.choices
 
 
-def _add_up(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_up(commands: Commands) -> None:
     text = (
-        "keep a site running until Ctrl-C or SIGTERM: the workers, and Redis "
+        "keep a site running until Ctrl-C or SIGTERM: the workers, Flower, and Redis "
         "(embedded unless STEPLINE_REDIS_URL is set)"
     )
     up = commands.add_parser("up", help=text, description=text)
     up.add_argument(
         "--scale",
-        type=_scale,
+        type=scale,
         action="append",
         default=[],
         metavar="QUEUE=N",
         help="workers of a queue (1); can be repeated",
     )
+    up.add_argument("--no-flower", action="store_true", help="leave out Flower, the dashboard")
 
 
-def _add_worker(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_worker(commands: Commands) -> None:
     text = "run one worker in the foreground, for the site that is up or the Redis of STEPLINE_REDIS_URL"
     worker = commands.add_parser("worker", help=text, description=text)
     worker.add_argument("--queue", required=True, metavar="QUEUE", help="the queue it works on")
+    worker.add_argument("--drain", action="store_true", help="end, with code 0, once no step is pending on the queue")
 
 
-def _add_run(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    text = "run a batch and show its outcomes; joins the site that is up, else starts one for as long as it runs"
-    run = commands.add_parser("run", help=text, description=text, epilog=EXIT_CODES)
-    run.add_argument(
-        "what", nargs="+", metavar="FILE|NAME", help="one batch file (.yaml, .yml, .json), or names of steps"
-    )
-    run.add_argument("--context", type=_object, metavar="JSON", help="the context, an object")
-    run.add_argument(
-        "--params",
-        type=_params,
-        action="append",
-        default=[],
-        metavar="[NAME=]JSON",
-        help="params of the steps of that name, an object (without NAME=: of the only step); can be repeated",
-    )
-    run.add_argument("--deadline", type=_seconds, metavar="S", help="seconds for the whole run")
-    run.add_argument("--mode", choices=get_args(Mode), help="force how it runs")
-    run.add_argument("--order", choices=get_args(Order), help="order of a mixed batch")
-    run.add_argument(
-        "--strategy", choices=get_args(Strategy), help="basic: a failed critical step skips those after it"
-    )
-    run.add_argument("--lane", metavar="KEY", help="lane of the critical steps, such as session:{session_id}")
-    run.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="S",
-        help="seconds to wait for the result; the run goes on after it",
-    )
-    run.add_argument("--json", action="store_true", help=_JSON_HELP)
+def _add_flower(commands: Commands) -> None:
+    text = "run Flower, the dashboard, in the foreground, for the site that is up or the Redis of STEPLINE_REDIS_URL"
+    commands.add_parser("flower", help=text, description=text)
 
 
-def _add_explain(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_health(commands: Commands) -> None:
+    text = "say whether Redis answers and is fit and, with --queue, whether this host has a live worker of that queue"
+    health = commands.add_parser("health", help=text, description=text)
+    health.add_argument("--queue", metavar="QUEUE", help="the queue that a worker of this host must serve")
+    add_json(health)
+
+
+def _add_explain(commands: Commands) -> None:
     text = "say which class each name has and why; needs no broker"
     explain = commands.add_parser("explain", help=text, description=text)
     explain.add_argument("names", nargs="+", metavar="NAME", help="names of steps, known or not")
-    explain.add_argument("--context", type=_object, default={}, metavar="JSON", help="the context, an object")
-    explain.add_argument("--json", action="store_true", help=_JSON_HELP)
+    explain.add_argument("--context", type=json_object, default={}, metavar="JSON", help="the context, an object")
+    add_json(explain)
 
 
-def _add_steps(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_steps(commands: Commands) -> None:
     text = "list the steps that are registered here or known to the workers"
     steps = commands.add_parser("steps", help=text, description=text)
-    steps.add_argument("--json", action="store_true", help=_JSON_HELP)
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object in an argument (duplicate keys are refused, as in a batch file)."""
-    try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f'{text!r} is not a JSON object, such as {{"path": "."}}')
-    return value
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise ValueError(f"the key {key!r} is there twice")
-        made[key] = value
-    return made
-
-
-def _params(text: str) -> tuple[str | None, dict[str, Any]]:
-    """Return (name, params); the name is None where the argument is the object alone."""
-    if text.lstrip().startswith("{"):
-        return None, _object(text)
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a JSON object nor NAME=JSON")
-    return name, _object(value)
-
-
-def _scale(text: str) -> tuple[str, int]:
-    queue, equals, count = text.partition("=")
-    if not queue or not equals or not count.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not QUEUE=N, such as parallel=3")
-    return queue, int(count)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
+    add_json(steps)
 
 
 def _version() -> str:

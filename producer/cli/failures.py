@@ -16,6 +16,7 @@ from steps.errors import (
     KeyConflict,
     Problem,
     QueueFull,
+    RunUnknown,
     SubmitUnknown,
     UnfitRedis,
 )
@@ -54,9 +55,27 @@ class RunInterrupted(KeyboardInterrupt):
         return f"interrupted, and run {self.run_id} could not be cancelled: it goes on when the broker is back"
 
 
+class RunOutOfReach(BrokerUnavailable):
+    """The site went away while ``stepline run`` waited for a run that it had accepted.
+
+    Args:
+        run_id: The run.
+        why: What the broker's failure was.
+    """
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(run_id, why)
+        self.run_id, self.why = run_id, why
+
+    def __str__(self) -> str:
+        """Return what is known of the run."""
+        return f"{self.why}; run {self.run_id} was accepted: stepline status {self.run_id} when the site is back"
+
+
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
     (KeyboardInterrupt, INTERRUPTED),
-    ((UsageError, SettingsError, InvalidBatch, InvalidStep, DuplicateStep, KeyConflict, SiteBusy), BAD_INPUT),
+    ((UsageError, SettingsError, InvalidBatch, InvalidStep, DuplicateStep, KeyConflict, RunUnknown), BAD_INPUT),
+    (SiteBusy, BAD_INPUT),
     ((BrokerUnavailable, UnfitRedis, SubmitUnknown, SiteError), NO_BROKER),
     (GatherTimeout, GATHER_TIMED_OUT),
     (QueueFull, QUEUE_FULL),

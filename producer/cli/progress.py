@@ -11,7 +11,7 @@ from rich.text import Text
 
 from config.errors import SteplineError
 from producer.cli.output import say
-from producer.cli.tables import STYLES, milliseconds, printable, terminal
+from producer.cli.tables import STYLES, milliseconds, printable, summary, terminal
 from steps.outcome import Outcome
 
 LAST_LINES_S: Final = 1.0
@@ -50,7 +50,7 @@ def shown_progress(run: Watched, *, lines: bool) -> Iterator[None]:
 def line(outcome: Outcome, number: int, total: int) -> str:
     """Return what is said of a settled step: ``[2/6] GetChatStep succeeded in 12.1 ms on parallel-1``."""
     where = f" in {milliseconds(outcome.ran_ms)} ms on {outcome.worker}" if outcome.worker else ""
-    why = f": {outcome.error.type}: {outcome.error.message}" if outcome.error else ""
+    why = f": {summary(outcome)}" if outcome.error else ""
     return printable(f"[{number}/{total}] {outcome.id} {outcome.status}{where}{why}")
 
 

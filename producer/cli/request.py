@@ -1,4 +1,4 @@
-"""What ``stepline run`` was asked for, as a batch: a file, or names with their params."""
+"""What ``stepline run``, ``submit`` or ``plan`` was asked for, as a batch: a file, or names with their params."""
 
 import argparse
 import os
@@ -10,18 +10,19 @@ from producer.cli.failures import UsageError
 from producer.planning.batch import Batch, parse_batch
 from producer.planning.batch_calls import StepSpec
 from producer.planning.batch_file import JSON_SUFFIX, YAML_SUFFIXES, read_batch_file
+from producer.planning.plan import Plan
 from producer.planning.planner import make_plan
 from steps.classifier import classifier_of
 from steps.registry import StepRegistry
 
 BATCH_SUFFIXES: Final = (JSON_SUFFIX, *YAML_SUFFIXES)
 
-_OVERRIDES: Final = ("context", "deadline", "mode", "order", "strategy", "lane")
+_OVERRIDES: Final = ("context", "deadline", "mode", "order", "strategy", "lane", "name", "priority", "after")
 """Options that replace what a batch file says, under the same names."""
 
 
 def read_request(options: argparse.Namespace, settings: Settings) -> Batch:
-    """Return the batch that the options of ``stepline run`` ask for.
+    """Return the batch that the options ask for.
 
     Raises:
         UsageError: The options do not go together.
@@ -38,14 +39,14 @@ def read_request(options: argparse.Namespace, settings: Settings) -> Batch:
     return read_batch_file(Path(files[0]), settings=settings, **overrides)
 
 
-def check_here(batch: Batch, settings: Settings) -> None:
-    """Refuse a batch that a site started from here would refuse: its workers know the steps of this process.
+def plan_here(batch: Batch, settings: Settings) -> Plan:
+    """Return what a batch would become on a site started from here: its workers know the steps of this process.
 
     Raises:
         InvalidBatch: With all that is wrong.
     """
     registry = StepRegistry()
-    make_plan(
+    return make_plan(
         batch,
         find_facts=lambda name: None,
         find_definition=registry.find,

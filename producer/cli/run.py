@@ -5,17 +5,18 @@ from contextlib import closing
 
 from config.errors import SteplineError
 from config.settings import load_settings
-from producer.cli.failures import NOT_OK, RunInterrupted
+from producer.cli.failures import NOT_OK, RunInterrupted, RunOutOfReach
 from producer.cli.interrupts import Interrupts
 from producer.cli.joining import joined_site
 from producer.cli.output import emit_json
 from producer.cli.progress import shown_progress
 from producer.cli.project import load_project
-from producer.cli.request import check_here, read_request
+from producer.cli.request import plan_here, read_request
 from producer.cli.tables import print_outcomes, terminal
 from producer.producer import Producer
 from producer.result import Result
 from producer.run import Run
+from steps.errors import BrokerUnavailable
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -25,7 +26,7 @@ def execute(options: argparse.Namespace) -> int:
     batch = read_request(options, settings)
     with (
         Interrupts() as interrupts,
-        joined_site(settings, interrupts, before_start=lambda: check_here(batch, settings)) as url,
+        joined_site(settings, interrupts, before_start=lambda: plan_here(batch, settings)) as url,
         closing(Producer(settings=settings, redis_url=url)) as producer,
     ):
         result = _gather(producer.submit_batch(batch), options)
@@ -43,6 +44,8 @@ def _gather(run: Run, options: argparse.Namespace) -> Result:
             return run.gather(timeout=options.timeout)
     except KeyboardInterrupt:
         raise RunInterrupted(run.id, cancelled=_cancel(run)) from None
+    except BrokerUnavailable as error:
+        raise RunOutOfReach(run.id, str(error)) from error
 
 
 def _cancel(run: Run) -> bool:

@@ -36,6 +36,12 @@ VALUE_HEAD: Final = "value or error"
 GIVING_WAY: Final = ("class (rule)", "worker", "reason", VALUE_HEAD)
 """Columns that are folded to `NARROW_CHARS` where the terminal is narrower than the table."""
 
+WHOLE: Final = ("run", "holder")
+"""Columns that are never folded: ids of runs, which people copy."""
+
+ROOMY_WIDTH: Final = 100
+"""From this width on, tables of runs and plans have all their columns."""
+
 NARROW_CHARS: Final = 14
 """Room for ``non-critical``, and for the rule under it."""
 
@@ -66,6 +72,21 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, styles: 
     console.print(table)
 
 
+def is_roomy() -> bool:
+    """Return whether standard output is wide enough for all columns of a table of runs or of a plan."""
+    return terminal().width >= ROOMY_WIDTH
+
+
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Print named facts on standard output, one a line, the names in a column of their own."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in facts:
+        grid.add_row(Text(printable(name)), Text(printable(text)))
+    terminal().print(grid)
+
+
 def _table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str | None], *, is_narrow: bool
 ) -> Table:
@@ -74,8 +95,8 @@ def _table(
         justify: Literal["right", "left"] = "right" if head.endswith(" ms") else "left"
         width = NARROW_CHARS if is_narrow and head in GIVING_WAY else None
         least = max(map(len, head.split()))
-        is_number = justify == "right"  # never folded
-        table.add_column(head, overflow="fold", justify=justify, min_width=least, max_width=width, no_wrap=is_number)
+        is_whole = justify == "right" or head in WHOLE
+        table.add_column(head, overflow="fold", justify=justify, min_width=least, max_width=width, no_wrap=is_whole)
     for number, row in enumerate(rows):
         table.add_row(*[Text(printable(cell)) for cell in row], style=styles[number] if styles else None)
     return table
@@ -118,10 +139,14 @@ def outcome_row(outcome: Outcome) -> tuple[str, ...]:
 def summary(outcome: Outcome) -> str:
     """Return the value, or the error's type and message, cut to `SHOWN_CHARS`."""
     if outcome.error is not None:
-        text = f"{outcome.error.type}: {outcome.error.message}"
-    else:
-        text = json.dumps(outcome.value, ensure_ascii=False)
-    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+        return cut(f"{outcome.error.type}: {outcome.error.message}")
+    return cut(json.dumps(outcome.value, ensure_ascii=False))
+
+
+def cut(text: str) -> str:
+    """Return a text on one line, cut to `SHOWN_CHARS`."""
+    line = " ".join(text.split("\n"))
+    return line if len(line) <= SHOWN_CHARS else f"{line[: SHOWN_CHARS - 1]}…"
 
 
 def milliseconds(value: float | None) -> str:

@@ -11,6 +11,13 @@ from config.errors import SettingsError
 from config.settings import Settings
 from producer.launcher.child import Child, Restart
 from producer.launcher.embedded import EmbeddedRedis
+from producer.launcher.flower_process import (
+    PORT_TAKEN_EXIT,
+    flower_command,
+    flower_environment,
+    is_port_taken,
+    refuse_exposed,
+)
 from producer.launcher.site_errors import SiteError
 from producer.launcher.worker_process import worker_command, worker_environment
 
@@ -41,6 +48,8 @@ class Site:
         cwd: Working folder of the workers; that of this process by default.
         log_dir: Where the workers' logs go; None: to the standard error of this process.
         on_exit: Called, on another thread, after each unexpected end of a process of the site.
+        with_flower: Whether it starts Flower too, once the workers are live. Where its port is taken, the site does
+            without.
 
     Attributes:
         url: URL of the site's Redis, once started.
@@ -56,7 +65,10 @@ class Site:
         cwd: Path | None = None,
         log_dir: Path | None = None,
         on_exit: Callable[[Child, int], None] | None = None,
+        with_flower: bool = False,
     ) -> None:
+        if with_flower:
+            refuse_exposed(settings)
         self._settings = settings
         self._live_workers = live_workers
         self._scale = _complete_scale(settings, scale or {})
@@ -67,6 +79,8 @@ class Site:
         self._restart = Restart(settings.restart_delay_s, settings.restart_delay_cap_s)
         self._redis: EmbeddedRedis | None = None
         self._workers: list[Child] = []
+        self._with_flower = with_flower
+        self._flower: Child | None = None
         self.url = settings.redis_url or ""
 
     @property
@@ -78,6 +92,11 @@ class Site:
     def redis(self) -> EmbeddedRedis | None:
         """The embedded Redis; None where the settings name a server."""
         return self._redis
+
+    @property
+    def flower(self) -> Child | None:
+        """Flower; None where it was not asked for, or its port is taken."""
+        return self._flower
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> Self:
         """Start Redis and the workers; return when every worker reports live.
@@ -94,6 +113,7 @@ class Site:
             before = dict(self._live_workers(self.url))
             self._start_workers()
             self._await_workers(before, timeout_s)
+            self._start_flower()
         except BaseException:
             self.stop()
             raise
@@ -108,6 +128,9 @@ class Site:
             SiteError: A process outlived SIGKILL.
         """
         workers, self._workers = self._workers, []
+        if self._flower is not None:
+            workers.append(self._flower)
+            self._flower = None
         for worker in workers:
             worker.ask_to_stop()
         if stubborn := _still_there(workers, self._settings.shutdown_s):
@@ -135,6 +158,20 @@ class Site:
                 worker = Child(f"worker {name}", command, restart=self._restart, on_exit=self._on_exit)
                 self._workers.append(worker)
                 worker.start()
+
+    def _start_flower(self) -> None:
+        if not self._with_flower or is_port_taken(self._settings):
+            return
+        environment = flower_environment(self._env, self.url)
+        command = flower_command(environment=environment, cwd=self._cwd, log_dir=self._log_dir)
+        self._flower = Child("flower", command, restart=self._restart, on_exit=self._flower_ended)
+        self._flower.start()
+
+    def _flower_ended(self, child: Child, code: int) -> None:
+        if code == PORT_TAKEN_EXIT:
+            child.start_no_more()
+        if self._on_exit is not None:
+            self._on_exit(child, code)
 
     def _await_workers(self, before: Mapping[str, int], timeout_s: float) -> None:
         """Wait until as many more workers are live as were started.

@@ -177,7 +177,7 @@ def _site(data_dir: Path, *options: str) -> Iterator[RunningSite]:
     log = data_dir.parent / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            _command("up", *options),
+            _command("up", "--no-flower", *options),
             env=_environment(data_dir),
             cwd=data_dir.parent,
             stdout=output,

@@ -34,9 +34,12 @@ class WorkerSite:
         folder: For the data and the logs.
         scale: Workers a queue.
         variables: Settings of the site.
+        with_flower: Whether Flower runs too.
     """
 
-    def __init__(self, folder: Path, *, scale: Mapping[str, int], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, *, scale: Mapping[str, int], variables: Mapping[str, str], with_flower: bool = False
+    ) -> None:
         self.folder = folder
         self.environment = clean_environment(
             STEPLINE_DATA_DIR=str(folder / "data"), STEPLINE_STEP_MODULES=",".join(STEP_MODULES), **variables
@@ -50,6 +53,7 @@ class WorkerSite:
             env=self.environment,
             cwd=ROOT,
             log_dir=folder / "logs",
+            with_flower=with_flower,
         )
 
     def start(self) -> None:
@@ -79,6 +83,19 @@ class WorkerSite:
     def worker_of(self, pid: int) -> Child:
         """Return the worker that a process is, or is a child of."""
         return next(one for one in self._site.workers if one.pid and pid in (one.pid, *children_of(one.pid)))
+
+    def flower_pid(self) -> int | None:
+        """Return the process of Flower, if there is one now."""
+        return None if self._site.flower is None else self._site.flower.pid
+
+    def restart_redis(self) -> None:
+        """End the embedded Redis and wait until its site has started it again."""
+        server = self._site.redis
+        assert server is not None
+        first = server.pid
+        assert first is not None
+        os.kill(first, signal.SIGTERM)
+        wait_until(lambda: server.pid not in (None, first))
 
     def child_pids(self) -> set[int]:
         """Return the prefork children of all workers."""

@@ -23,7 +23,7 @@ ARROWS = {
 NOT_SHIPPED = {"tests", "examples", "dev", "bench"}
 
 # What a worker must not import: the ways in, and what starts processes.
-FACES = r"producer(\.(cli|launcher|inline|planning|producer|run|web)\b.*)?"
+FACES = r"producer(\.(cli|doctor|launcher|inline|planning|producer|run|web)\b.*)?"
 
 FOREIGN = {
     "celery": r"config/celery_app|producer/(publish|ledger_backend)|workers/.*",
@@ -39,6 +39,7 @@ FOREIGN = {
     "fastapi": r"producer/web/.*",
     "starlette": r"producer/web/.*",
     "uvicorn": r"producer/web/.*",
+    "pytest": r"producer/pytest_plugin",
     "fakeredis": r"(?!)",
 }
 BANNED_WORDS = {"util", "utils", "common", "base", "manager", "service", "helper", "helpers", "misc"}

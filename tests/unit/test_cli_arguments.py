@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import pytest
 
 from producer.cli import main
+from producer.cli.argument_types import duration
 from producer.cli.arguments import parse
+from producer.cli.entry import COMMANDS
 from producer.cli.failures import UsageError
 from tests.support.processes import clean_environment
 
@@ -40,6 +42,21 @@ from tests.support.processes import clean_environment
         (["up", "--scale", "parallel=-1"], "not QUEUE=N"),
         (["worker"], "--queue"),
         (["steps", "A"], "unrecognized arguments: A"),
+        (["submit"], "FILE|NAME"),
+        (["submit", "A", "--timeout", "1"], "--timeout"),
+        (["submit", "A", "--priority", "urgent"], "invalid choice: 'urgent'"),
+        (["plan", "A", "--timeout", "1"], "--timeout"),
+        (["status"], "RUN"),
+        (["events"], "RUN"),
+        (["runs", "--state", "not_found"], "invalid choice: 'not_found'"),
+        (["runs", "--since", "yesterday"], "'yesterday' is not a duration, such as 90s"),
+        (["runs", "--since", "-1h"], "--since"),
+        (["runs", "--limit", "0"], "'0' is not a whole number above 0"),
+        (["runs", "--limit", "many"], "'many' is not a whole number above 0"),
+        (["queues", "drop"], "invalid choice: 'drop'"),
+        (["queues", "clear"], "name the queue"),
+        (["purge", "--older-than", "1 week"], "'1 week' is not a duration"),
+        (["doctor", "now"], "unrecognized arguments: now"),
     ],
 )
 def test_wrong_usage_is_one_message_and_exit_code_2(
@@ -90,6 +107,9 @@ def test_all_options_of_run_are_read() -> None:
         "strategy": "simple",
         "lane": "x",
         "timeout": 1.5,
+        "name": None,
+        "priority": None,
+        "after": None,
         "json": True,
     }
 
@@ -99,6 +119,24 @@ def test_names_may_stand_between_options() -> None:
     assert (options.what, options.json, options.timeout) == (["A", "B", "C"], True, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("90s", 90.0), ("250ms", 0.25), ("15m", 900.0), ("1.5h", 5400.0), ("2d", 172800.0), ("0", 0.0)],
+)
+def test_a_duration_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+def test_what_a_run_waits_for_can_be_given_more_than_once() -> None:
+    options = parse(["submit", "A", "--after", "r1", "--after", "r2", "--name", "view 42", "--priority", "high"])
+    assert (options.after, options.name, options.priority) == (["r1", "r2"], "view 42", "high")
+
+
+def test_what_is_to_be_cleared_stands_among_options() -> None:
+    options = parse(["queues", "--json", "clear", "parallel", "--yes"])
+    assert (options.action, options.queue, options.yes, options.json) == ("clear", "parallel", True, True)
+
+
 def test_scale_can_be_given_for_several_queues() -> None:
     assert parse(["up", "--scale", "parallel=3", "--scale", "critical=0"]).scale == [
         ("parallel", 3),
@@ -106,7 +144,7 @@ def test_scale_can_be_given_for_several_queues() -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["", "up", "worker", "run", "explain", "steps"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_is_there_for_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--help"])

@@ -6,7 +6,7 @@ import pytest
 
 from config.errors import SettingsError, SteplineError
 from producer.cli import entry, main
-from producer.cli.failures import RunInterrupted, UsageError, error_document, exit_code, report
+from producer.cli.failures import RunInterrupted, RunOutOfReach, UsageError, error_document, exit_code, report
 from producer.launcher.site_errors import EmbeddedRedisFailed, NoRedisServer, SiteBusy, SiteError
 from steps.errors import (
     BrokerUnavailable,
@@ -18,6 +18,7 @@ from steps.errors import (
     Problem,
     QueueFull,
     RunLost,
+    RunUnknown,
     SubmitUnknown,
     UnfitRedis,
     UnknownStep,
@@ -37,10 +38,12 @@ from steps.errors import (
         (InvalidStep("x"), 2),
         (DuplicateStep("A", "x", "y"), 2),
         (KeyConflict("k", "r"), 2),
+        (RunUnknown("r"), 2),
         (SiteBusy("x"), 2),
         (BrokerUnavailable("x"), 3),
         (UnfitRedis("x"), 3),
         (SubmitUnknown("r"), 3),
+        (RunOutOfReach("r", "x"), 3),
         (SiteError("x"), 3),
         (NoRedisServer("x"), 3),
         (EmbeddedRedisFailed("x"), 3),

@@ -129,6 +129,16 @@ def test_elsewhere_than_on_a_terminal_each_outcome_is_a_line(capsys: pytest.Capt
     ]
 
 
+def test_a_long_error_is_cut_in_its_line_as_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = replace(BAD, error=OutcomeError("ValueError", "first\n" + "x" * 10_000))
+    with shown_progress(FakeRun((outcome,)), lines=True):
+        pass
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("…")
+    assert "ValueError: first x" in told
+    assert len(told) < 2 * SHOWN_CHARS
+
+
 def test_without_lines_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with shown_progress(FakeRun((GOOD,)), lines=False):
         pass

@@ -9,7 +9,7 @@ import pytest
 from config.settings import Settings
 from producer.cli.arguments import parse
 from producer.cli.failures import UsageError
-from producer.cli.request import check_here, read_request
+from producer.cli.request import plan_here, read_request
 from producer.planning.batch import Batch
 from steps import StepRegistry, step
 from steps.errors import InvalidBatch
@@ -79,7 +79,7 @@ def test_what_no_site_from_here_could_run_is_refused_all_at_once() -> None:
     with StepRegistry().isolated():
         step(name="GetKnownStep")(_takes_a_path)
         with pytest.raises(InvalidBatch) as refused:
-            check_here(batch, Settings())
+            plan_here(batch, Settings())
     assert {problem.path for problem in refused.value.problems} == {
         "steps[0].params.path",
         "steps[1]",
@@ -90,7 +90,7 @@ def test_what_no_site_from_here_could_run_is_refused_all_at_once() -> None:
 def test_what_can_run_is_let_through() -> None:
     with StepRegistry().isolated():
         step(name="GetKnownStep")(_takes_a_path)
-        check_here(_read("GetKnownStep", "--params", '{"path": "."}'), Settings())
+        plan_here(_read("GetKnownStep", "--params", '{"path": "."}'), Settings())
 
 
 def _takes_a_path(path: str) -> str:

@@ -161,6 +161,18 @@ def test_a_gather_that_times_out_is_exit_code_4_and_names_the_run(
     assert not producer.run.is_cancelled
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_site_that_goes_away_while_it_is_waited_for_leaves_the_id_of_the_run(
+    pretend: Any, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    pretend(BrokerUnavailable("Redis does not answer"))
+    assert main(["run", "GetStep", *options]) == 3
+    out, err = capsys.readouterr()
+    assert "Redis does not answer; run r7 was accepted: stepline status r7" in (out or err)
+    if out:
+        assert json.loads(out)["error"]["run_id"] == "r7"
+
+
 def test_an_interrupt_cancels_the_run_first(pretend: Any, capsys: pytest.CaptureFixture[str]) -> None:
     producer = pretend(KeyboardInterrupt())
     assert main(["run", "GetStep", "--json"]) == 130

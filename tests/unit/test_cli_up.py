@@ -9,6 +9,7 @@ import pytest
 
 from producer.cli import main, up
 from producer.cli.output import say
+from producer.launcher.flower_process import PORT_TAKEN_EXIT
 from producer.launcher.site_errors import SiteError
 
 
@@ -25,6 +26,7 @@ class PretendSite:
         self.workers = [PretendChild("worker critical-1"), PretendChild("worker parallel-1")]
         self.stops = 0
         self.scale = arguments["scale"]
+        self.flower = PretendChild("flower") if arguments["with_flower"] else None
         self.on_exit: Callable[[Any, int], None] = arguments["on_exit"]
         self._at_start = at_start
 
@@ -58,10 +60,10 @@ def test_a_signal_stops_all_of_it_and_that_is_a_good_end(
     pretend: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], signum: signal.Signals
 ) -> None:
     made = pretend(lambda site: None)
-    monkeypatch.setattr(up, "_report_ends", lambda ended: signal.raise_signal(signum))
+    monkeypatch.setattr(up, "_report_ends", lambda *_: signal.raise_signal(signum))
     assert main(["up", "--scale", "parallel=2"]) == 0
     err = capsys.readouterr().err
-    assert "workers critical-1, parallel-1. Ctrl-C stops all of it." in err
+    assert "workers critical-1, parallel-1; Flower at http://127.0.0.1:5555 (to look at" in err
     assert err.endswith("stepline: stopping\nstepline: stopped\n")
     assert (made[0].stops, made[0].scale) == (1, {"parallel": 2})
 
@@ -112,7 +114,7 @@ def test_the_redis_that_is_named_is_said_without_its_password(
     def has_no_redis(site: PretendSite) -> None:
         site.redis = None
 
-    def interrupt(ended: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(up, "_report_ends", interrupt)
@@ -126,3 +128,70 @@ def test_the_redis_that_is_named_is_said_without_its_password(
 def test_a_queue_that_does_not_exist_cannot_be_scaled(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "--scale", "paralel=2"]) == 2
     assert "the queues are critical, parallel" in capsys.readouterr().err
+
+
+def test_flower_is_named_with_its_place_and_never_its_password(
+    pretend: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPLINE_FLOWER_BASIC_AUTH", "me:secret")
+    monkeypatch.setenv("STEPLINE_FLOWER_PORT", "5600")
+    monkeypatch.setattr(up, "_report_ends", lambda *_: signal.raise_signal(signal.SIGINT))
+    pretend(lambda site: None)
+    assert main(["up"]) == 0
+    err = capsys.readouterr().err
+    assert "; Flower at http://127.0.0.1:5600. Ctrl-C stops all of it." in err
+    assert "secret" not in err
+
+
+def test_flower_can_be_left_out(
+    pretend: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(up, "_report_ends", lambda *_: signal.raise_signal(signal.SIGINT))
+    pretend(lambda site: None)
+    assert main(["up", "--no-flower"]) == 0
+    assert "Flower" not in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said_and_the_site_is_up_without_flower(
+    pretend: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def go_without(site: PretendSite) -> None:
+        site.flower = None
+
+    monkeypatch.setattr(up, "_report_ends", lambda *_: signal.raise_signal(signal.SIGINT))
+    pretend(go_without)
+    assert main(["up"]) == 0
+    err = capsys.readouterr().err
+    assert "up without Flower: port 5555 of 127.0.0.1 cannot be listened on" in err
+    assert "STEPLINE_FLOWER_PORT" in err
+    assert "workers critical-1, parallel-1. Ctrl-C stops all of it." in err
+
+
+def test_a_flower_that_finds_its_port_taken_later_is_not_said_to_start_again(
+    pretend: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(site: PretendSite) -> None:
+        site.on_exit(site.flower, PORT_TAKEN_EXIT)
+        site.on_exit(site.workers[0], 3)
+
+    def interrupted_at_last(text: str) -> None:
+        say(text)
+        if "critical-1 ended" in text:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(up, "say", interrupted_at_last)
+    pretend(end)
+    assert main(["up"]) == 0
+    err = capsys.readouterr().err
+    assert "going on without Flower: port 5555" in err
+    assert "flower ended" not in err
+
+
+def test_a_flower_that_others_reach_needs_a_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPLINE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("STEPLINE_FLOWER_ADDRESS", "0.0.0.0")
+    assert main(["up"]) == 2
+    assert "STEPLINE_FLOWER_BASIC_AUTH" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()

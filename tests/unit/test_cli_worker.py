@@ -37,6 +37,13 @@ def test_it_becomes_a_worker_of_the_redis_that_is_named(
     assert environment["STEPLINE_REDIS_URL"] == "redis://somewhere:6379/0"
 
 
+def test_it_is_told_to_drain(replaced: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPLINE_REDIS_URL", "redis://somewhere:6379/0")
+    with pytest.raises(SystemExit):
+        main(["worker", "--queue", "parallel", "--drain"])
+    assert replaced[0][0][-3:] == ["--queue", "parallel", "--drain"]
+
+
 def test_it_joins_the_site_that_is_up(
     replaced: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

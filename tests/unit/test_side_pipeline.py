@@ -218,7 +218,7 @@ def test_a_failed_step_concerns_no_other(shop: Shop) -> None:
 
 
 def test_running_steps_are_stopped_by_name(shop: Shop) -> None:
-    told, crowd = [], Crowd(1)
+    told, crowd, is_awaited = [], Crowd(1), threading.Event()
 
     @step(retries=0)
     def GetStep(ctx: StepContext) -> None:
@@ -227,6 +227,7 @@ def test_running_steps_are_stopped_by_name(shop: Shop) -> None:
 
     @step(name="GetAwaitedStep", retries=0)
     async def awaited() -> None:
+        is_awaited.set()
         try:
             await asyncio.sleep(WAIT_S)
         except asyncio.CancelledError:
@@ -237,6 +238,7 @@ def test_running_steps_are_stopped_by_name(shop: Shop) -> None:
     with shop.working(run_id):
         shop.workshop.wait_for_claims(2)
         assert crowd.is_full.wait(WAIT_S)
+        assert is_awaited.wait(WAIT_S)
         shop.workshop.ledger.cancel(run_id, "enough")
         stops = shop.workshop.ledger.tick(Beat(WORKER, "beat", held=shop.held.names())).stops
         assert stops == ((run_id, 0), (run_id, 1))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from config import setting_checks
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
 
@@ -68,6 +69,10 @@ CHANGES = {
     "restart_delay_cap_s": ("9", 9, 9.0, "3601"),
     "log_level": ("debug", "debug", "DEBUG", "LOUD"),
     "log_format": ("text", "text", "text", "xml"),
+    "flower_address": ("0.0.0.0", "0.0.0.0", "0.0.0.0", "http://here"),
+    "flower_port": ("5556", 5556, 5556, "65536"),
+    "flower_basic_auth": ("me:secret", "me:secret", "me:secret", "secret"),
+    "flower_max_tasks": ("100", 100, 100, "0"),
 }
 NEEDS_QUEUES = {"critical_queue", "parallel_queue"}
 
@@ -145,6 +150,8 @@ ALLOWED = {
     "max_memory_per_child_kib": "or nothing",
     "log_level": "one of DEBUG, INFO, WARNING, ERROR",
     "log_format": "one of json, text",
+    "flower_address": "an address of this machine",
+    "flower_basic_auth": "NAME:PASSWORD",
 }
 
 
@@ -273,6 +280,34 @@ def test_a_redis_url_that_can_be_none_is_refused_with_the_reason(url: str, reaso
 @pytest.mark.parametrize("url", ["unix:///run/redis.sock?db=1", "rediss://user:pass@host:6380/0", "redis://[::1]"])
 def test_a_redis_url_may_be_of_any_of_three_kinds(url: str) -> None:
     assert load_settings({"STEPLINE_REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("login", ["secret", ":secret", "name:", "name:p\u00e4ss", "name:se\tcret"])
+def test_a_login_of_flower_that_can_be_none_is_refused_and_not_shown(login: str) -> None:
+    (problem,) = problems_of({"STEPLINE_FLOWER_BASIC_AUTH": login})
+    assert problem == (
+        "STEPLINE_FLOWER_BASIC_AUTH: what it holds is not allowed; "
+        "allowed is NAME:PASSWORD in printable ASCII, or nothing"
+    )
+    assert "secret" not in repr(load_settings({"STEPLINE_FLOWER_BASIC_AUTH": "name:secret"}))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_only_what_this_machine_alone_reaches_is_loopback(address: str, is_loopback: bool) -> None:
+    assert setting_checks.is_loopback(load_settings({"STEPLINE_FLOWER_ADDRESS": address}).flower_address) is is_loopback
 
 
 def test_no_password_is_shown_in_errors_or_in_the_settings_printed() -> None:
