@@ -1,6 +1,7 @@
 """What listeners are told of steps, when, and that nobody waits or pays for it otherwise."""
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -86,9 +87,12 @@ class Shop:
 
 
 @pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
+def _as_before() -> Iterator[None]:
+    """Forget the steps of a test, and the handler of alarms that a pipeline of children sets."""
+    handler = signal.getsignal(signal.SIGALRM)
     with StepRegistry().isolated():
         yield
+    signal.signal(signal.SIGALRM, handler)
 
 
 def register(*, critical: bool) -> None:
