@@ -7,7 +7,7 @@ from typing import Any
 from steps.call import StepCall
 from steps.context import StepContext
 from steps.definition import StepDefinition
-from steps.errors import StepTimeout
+from steps.errors import Retry, StepTimeout
 from steps.failure import error_of, error_of_problems
 from steps.json_value import check_json
 from steps.outcome import OutcomeError, Status
@@ -158,11 +158,14 @@ def decide(
         case Returned(value):
             return _settle_value(attempt, value, limits)
         case Overran() | Raised(StepTimeout()):
-            return Settle("timed_out", error=_time_out_error(attempt))
+            timed_out = Settle("timed_out", error=_time_out_error(attempt))
+            return _or_again(attempt, timed_out, rng, run_remaining_s) if _retries_time_outs(attempt) else timed_out
         case Stopped(reason):
             return Settle("cancelled", error=OutcomeError("Stopped", reason))
         case Raised(error):
-            return _after_failure(attempt, error_of(error), rng, run_remaining_s)
+            failed = Settle("failed", error=error_of(error))
+            after_s = error.after if isinstance(error, Retry) else None
+            return _or_again(attempt, failed, rng, run_remaining_s, after_s) if _may_retry(attempt, error) else failed
 
 
 def _settle_value(attempt: Attempt, value: Any, limits: ValueLimits) -> Settle:
@@ -181,14 +184,33 @@ def _time_out_error(attempt: Attempt) -> OutcomeError:
     return OutcomeError("StepTimeout", str(StepTimeout(attempt.timeout_s)))
 
 
-def _after_failure(attempt: Attempt, error: OutcomeError, rng: Random, run_remaining_s: float | None) -> Decision:
-    failures = attempt.failures + 1
+def _retries_time_outs(attempt: Attempt) -> bool:
+    """Whether a time-out counts as a failure: only its own, and only where the step says so."""
+    is_its_own = attempt.timeout_s >= attempt.call.timeout_s
+    return is_its_own and any(issubclass(StepTimeout, kind) for kind in attempt.definition.retry_on)
+
+
+def _may_retry(attempt: Attempt, error: BaseException) -> bool:
+    definition = attempt.definition
+    if isinstance(error, Retry):
+        return True
+    return not isinstance(error, definition.give_up_on) and (
+        not definition.retry_on or isinstance(error, definition.retry_on)
+    )
+
+
+def _or_again(
+    attempt: Attempt, settle: Settle, rng: Random, run_remaining_s: float | None, after_s: float | None = None
+) -> Decision:
+    """Return a later retry in place of this outcome, where one is left and fits into the time of the run."""
+    failures, error = attempt.failures + 1, settle.error
+    assert error is not None
     if failures > attempt.call.retries:
-        return Settle("failed", error=error)
-    delay_s = attempt.call.backoff.wait_s(failures, rng)
+        return settle
+    delay_s = attempt.call.backoff.wait_s(failures, rng) if after_s is None else after_s
     if run_remaining_s is not None and delay_s >= run_remaining_s:
         left_s = max(0.0, run_remaining_s)
         reason = f"the next attempt was due in {delay_s:.3g} s, and the run had {left_s:.3g} s left"
         details = {**error.details, "not_retried": reason}
-        return Settle("failed", error=OutcomeError(error.type, error.message, details))
+        return Settle(settle.status, error=OutcomeError(error.type, error.message, details))
     return RetryLater(delay_s, error)

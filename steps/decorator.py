@@ -9,7 +9,7 @@ from config.choices import BackoffKind
 from steps.backoff import Backoff
 from steps.definition import StepDefinition
 from steps.errors import InvalidStep
-from steps.options import StepOptions
+from steps.options import Exceptions, StepOptions, as_tuple
 from steps.registry import register
 from steps.signature import StepSignature
 
@@ -36,6 +36,8 @@ def step(
     idempotent: bool = False,
     max_running: int | None = None,
     rate: str | None = None,
+    retry_on: Exceptions | None = None,
+    give_up_on: Exceptions | None = None,
 ) -> Callable[[Target], Target]: ...
 
 
@@ -54,7 +56,8 @@ def step(target: Any = None, /, **options: Any) -> Any:
             ``delay`` and ``cap``, in seconds, and ``jitter``); ``idempotent`` (running it twice does no more
             than running it once; only then is a critical step retried by default); ``max_running`` (attempts of
             it at once over the whole site, to protect what it uses); ``rate`` (its starts over the whole site, as
-            ``10/s``, ``100/m`` or ``1000/h``).
+            ``10/s``, ``100/m`` or ``1000/h``); ``retry_on`` and ``give_up_on`` (classes of exceptions after which it
+            is, or is not, tried again; a time-out is only where ``retry_on`` has `StepTimeout`).
 
     Raises:
         InvalidStep: The target can't be a step, or an option is not what it may be.
@@ -108,6 +111,8 @@ def define(
         idempotent=options.idempotent,
         max_running=options.max_running,
         rate=options.rate,
+        retry_on=as_tuple(options.retry_on),
+        give_up_on=as_tuple(options.give_up_on),
     )
 
 

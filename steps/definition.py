@@ -73,6 +73,8 @@ class StepDefinition:
         idempotent: Whether running it twice does no more than running it once.
         max_running: How many attempts of it run at once over the whole site; None for no limit.
         rate: How often it starts over the whole site, as ``10/s``; None for no limit.
+        retry_on: Exceptions after which it is tried again; empty: after all but time-outs.
+        give_up_on: Exceptions after which it is not.
     """
 
     name: str
@@ -88,6 +90,8 @@ class StepDefinition:
     idempotent: bool = False
     max_running: int | None = None
     rate: str | None = None
+    retry_on: tuple[type[BaseException], ...] = ()
+    give_up_on: tuple[type[BaseException], ...] = ()
 
     @property
     def module(self) -> str:

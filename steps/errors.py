@@ -14,6 +14,7 @@ SteplineError                        (config.errors)
 |-- GatherInsideStep                 a step tried to wait for a run
 |-- RunUnknown                       there is no such run
 |-- RunLost                          the run was accepted and its record is gone
+|-- Retry                            raised by a step that wants to be tried again
 +-- StepTimeout                      raised inside a step that overruns
 
 A setting that is wrong is a `SettingsError` (config.errors), a site that does not start a `SiteError`
@@ -26,6 +27,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from config.errors import SteplineError
+from config.limits import DELAY_RANGE_S
 from steps.outcome import Outcome
 from steps.problem import Problem
 
@@ -39,6 +41,7 @@ __all__ = [
     "KeyConflict",
     "Problem",
     "QueueFull",
+    "Retry",
     "RunLost",
     "RunUnknown",
     "StepTimeout",
@@ -235,6 +238,26 @@ class RunLost(SteplineError):
 
     def __str__(self) -> str:
         return f"run {self.run_id} is lost: Redis no longer holds it; which of its steps ran is not known"
+
+
+class Retry(SteplineError):
+    """Raised by a step that wants to be tried again, whatever its ``retry_on`` and ``give_up_on`` say.
+
+    It counts as one of the step's retries; where none is left, the step has failed.
+
+    Args:
+        after: Seconds until then; None: as the step's back-off says.
+        reason: Why, for the outcome and the log.
+    """
+
+    def __init__(self, after: float | None = None, reason: str = "") -> None:
+        super().__init__(after, reason)
+        if after is not None and not DELAY_RANGE_S[0] <= after <= DELAY_RANGE_S[1]:
+            raise ValueError(f"a retry is after {DELAY_RANGE_S[0]:g} to {DELAY_RANGE_S[1]:g} seconds, not {after!r}")
+        self.after, self.reason = after, reason
+
+    def __str__(self) -> str:
+        return self.reason or "the step asked to be tried again"
 
 
 class StepTimeout(SteplineError):

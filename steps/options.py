@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from config.choices import BackoffKind
 from config.limits import MAX_RUNNING_RANGE, RETRIES_RANGE, TIMEOUT_RANGE_S
@@ -11,6 +11,10 @@ from steps.rate import Rate
 
 MAX_NAME_CHARS: Final = 200
 """Longest name of a step; the setting ``max_name_chars`` can only allow a batch less."""
+
+
+Exceptions: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
+"""Classes of exceptions, as ``except`` takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,9 @@ class StepOptions:
         idempotent: Whether running it twice does no more than running it once.
         max_running: How many attempts of it run at once over the whole site.
         rate: How often it starts over the whole site, as ``10/s``, ``100/m`` or ``1000/h``.
+        retry_on: Exceptions after which it is tried again; after no other, if given. With `StepTimeout` among them,
+            after a time-out too.
+        give_up_on: Exceptions after which it is not.
     """
 
     name: str | None = None
@@ -46,6 +53,8 @@ class StepOptions:
     idempotent: bool = False
     max_running: int | None = None
     rate: str | None = None
+    retry_on: Exceptions | None = None
+    give_up_on: Exceptions | None = None
 
     def problems(self) -> list[str]:
         """Return a sentence for every option that is not what it may be."""
@@ -59,6 +68,8 @@ class StepOptions:
             _number_problem("retries", self.retries, RETRIES_RANGE, "attempts after the first"),
             _number_problem("max_running", self.max_running, MAX_RUNNING_RANGE, "attempts at once"),
             _rate_problem(self.rate),
+            _exceptions_problem("retry_on", self.retry_on),
+            _exceptions_problem("give_up_on", self.give_up_on),
             self._backoff_problem(),
         ]
         return [one for one in found if one]
@@ -86,6 +97,19 @@ class StepOptions:
         except (TypeError, ValueError) as error:
             return str(error)
         return None
+
+
+def as_tuple(exceptions: Exceptions | None) -> tuple[type[BaseException], ...]:
+    """Return classes of exceptions as a tuple, empty for none."""
+    if exceptions is None:
+        return ()
+    return exceptions if isinstance(exceptions, tuple) else (exceptions,)
+
+
+def _exceptions_problem(option: str, exceptions: object) -> str | None:
+    given = exceptions if isinstance(exceptions, tuple) else () if exceptions is None else (exceptions,)
+    wrong = [one for one in given if not (isinstance(one, type) and issubclass(one, BaseException))]
+    return f"{option} must be classes of exceptions, not {wrong[0]!r}" if wrong else None
 
 
 def _rate_problem(rate: object) -> str | None:

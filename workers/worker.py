@@ -232,6 +232,8 @@ class Worker:
             logger.error("cannot enter the site: %s", error)
             self._exit(START_AGAIN_EXIT)
         self._keeper.start()
+        # Celery's own answer to it, once the terminal is gone, is to start this file anew under the same id.
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         if self._board is not None:
             sender.hub.call_repeatedly(CHILDREN_TENDED_EVERY_S, sender.pool.maintain_pool)
         logger.info("worker %s is ready: %s", self.id, self._queue.pool)

@@ -55,6 +55,22 @@ def test_a_critical_worker_that_stops_finishes_its_step_and_leaves_the_next_to_o
     wait_until(lambda: victim.pid not in (None, stopped), STOPPED_WITHIN_S)
 
 
+@pytest.mark.parametrize("name", ["GetHeldStep", "WriteHeldStep"])
+def test_a_worker_that_hears_a_hang_up_finishes_its_step_and_a_new_one_takes_its_place(
+    mortal_site: WorkerSite, latch: Latch, name: str
+) -> None:
+    run = mortal_site.producer.submit([latch.call(name)])
+    (begun,) = latch.wait_until_begun()
+    victim = mortal_site.worker_of(begun["pid"])
+    stopped, exits = victim.pid, len(victim.exits)
+    _stop(mortal_site, victim, signal.SIGHUP)
+    latch.open()
+    (outcome,) = run.gather(timeout=20).outcomes
+    assert (outcome.status, outcome.attempts) == ("succeeded", 1)
+    wait_until(lambda: victim.pid not in (None, stopped), STOPPED_WITHIN_S)
+    assert victim.exits[exits:] == (0,)
+
+
 @pytest.mark.parametrize("name", ["GetHeldOnceStep", "WriteHeldOnceStep"])
 def test_what_outlasts_the_grace_of_a_stopping_worker_is_given_back_and_no_death(
     mortal_site: WorkerSite, latch: Latch, journal: Journal, name: str
@@ -103,8 +119,8 @@ def test_a_worker_with_too_many_zombies_drains_and_is_started_again(mortal_site:
     assert not latch.lines("ended")
 
 
-def _stop(site: WorkerSite, worker: Child) -> None:
-    """Send SIGTERM; return when the worker has understood."""
+def _stop(site: WorkerSite, worker: Child, signum: signal.Signals = signal.SIGTERM) -> None:
+    """Send a signal; return when the worker has understood."""
     seen = site.log().count("Warm shutdown")
-    site.kill(worker, signal.SIGTERM)
+    site.kill(worker, signum)
     wait_until(lambda: site.log().count("Warm shutdown") > seen)

@@ -23,9 +23,10 @@ def attempt_of(
     limit_s: float | None = None,
     retries: int = 0,
     failures: int = 0,
+    **options: Any,
 ) -> Attempt:
     """Return an attempt of a function, class or ``async def``; ``limit_s`` is what is left of its run."""
-    definition = define(target, StepOptions(name=getattr(target, "__name__", "").strip("<>") or "step"))
+    definition = define(target, StepOptions(name=getattr(target, "__name__", "").strip("<>") or "step", **options))
     call = StepCall("one", definition.name, dict(params or {}), timeout_s, retries, Backoff("fixed", 2.0))
     step_context = StepContext(run_id="run", step_id=call.id, context=context or {}, results={}, attempt=failures + 1)
     attempt = prepare(definition, call, context=step_context, failures=failures, timeout_s=limit_s)

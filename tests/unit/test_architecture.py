@@ -58,6 +58,7 @@ STEPS_PUBLIC = [
     "OutcomeError",
     "Problem",
     "QueueFull",
+    "Retry",
     "RunLost",
     "RunUnknown",
     "StepClassifier",

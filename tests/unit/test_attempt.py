@@ -27,7 +27,7 @@ from steps.call import StepCall
 from steps.calling import call_blocking, call_coroutine, end_of_blocking, end_of_coroutine
 from steps.context import StepContext, StepResults, running_step
 from steps.decorator import define
-from steps.errors import StepTimeout
+from steps.errors import Retry, StepTimeout
 from steps.outcome import OutcomeError
 from tests.support.attempts import attempt_of
 
@@ -240,6 +240,57 @@ def test_a_retry_that_can_not_fit_into_the_run_is_not_begun() -> None:
     assert error_of(settle).message == "bad"
     assert error_of(settle).details["not_retried"] == "the next attempt was due in 2 s, and the run had 1.5 s left"
     assert isinstance(decided(attempt, Raised(ValueError("bad")), run_remaining_s=2.5), RetryLater)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "is_tried_again"),
+    [
+        ({}, ValueError(), True),
+        ({"retry_on": ConnectionError}, ConnectionResetError(), True),
+        ({"retry_on": (ConnectionError, LookupError)}, KeyError(), True),
+        ({"retry_on": ConnectionError}, ValueError(), False),
+        ({"give_up_on": ValueError}, UnicodeError(), False),
+        ({"give_up_on": ValueError}, KeyError(), True),
+        ({"retry_on": OSError, "give_up_on": FileNotFoundError}, FileNotFoundError(), False),
+        ({"retry_on": OSError, "give_up_on": FileNotFoundError}, PermissionError(), True),
+        ({"retry_on": OSError, "give_up_on": Exception}, Retry(), True),
+    ],
+    ids=str,
+)
+def test_a_step_says_after_which_errors_it_is_tried_again(
+    options: dict[str, Any], error: Exception, is_tried_again: bool
+) -> None:
+    decision = decided(attempt_of(nothing, retries=5, **options), Raised(error))
+    assert isinstance(decision, RetryLater) == is_tried_again
+
+
+def test_a_step_may_ask_to_be_tried_again_after_a_time_of_its_own() -> None:
+    asked = Raised(Retry(after=7.5, reason="the store is busy"))
+    decision = decided(attempt_of(nothing, retries=1), asked)
+    assert isinstance(decision, RetryLater)
+    assert (decision.delay_s, decision.error.type, decision.error.message) == (7.5, "Retry", "the store is busy")
+    assert decided(attempt_of(nothing, retries=1), Raised(Retry())) != decision
+    assert settled(attempt_of(nothing, retries=1, failures=1), asked).status == "failed"
+    assert "not_retried" in error_of(settled(attempt_of(nothing, retries=1), asked, run_remaining_s=7.0)).details
+
+
+@pytest.mark.parametrize("after", [-1.0, 1e9])
+def test_a_retry_after_an_impossible_time_is_refused_where_it_is_made(after: float) -> None:
+    with pytest.raises(ValueError, match="a retry is after 0 to 86400 seconds"):
+        Retry(after=after)
+
+
+@pytest.mark.parametrize("end", [Overran(), Raised(StepTimeout(1.0))])
+def test_a_time_out_is_tried_again_only_where_the_step_says_so(end: End) -> None:
+    assert isinstance(decided(attempt_of(nothing, retries=1, retry_on=StepTimeout), end), RetryLater)
+    assert isinstance(decided(attempt_of(nothing, retries=1, retry_on=Exception), end), RetryLater)
+    assert settled(attempt_of(nothing, retries=1, retry_on=ValueError), end).status == "timed_out"
+    assert settled(attempt_of(nothing, retries=1, failures=1, retry_on=StepTimeout), end).status == "timed_out"
+
+
+def test_a_time_out_at_the_runs_deadline_is_not_tried_again() -> None:
+    attempt = attempt_of(nothing, timeout_s=5, limit_s=2, retries=1, retry_on=StepTimeout)
+    assert settled(attempt, Overran()).status == "timed_out"
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])

@@ -26,6 +26,7 @@ EXAMPLES = [
     errors.GatherInsideStep(),
     errors.RunUnknown("run-1"),
     errors.RunLost("run-1"),
+    errors.Retry(2.0, "the store is busy"),
     errors.StepTimeout(30.0),
     errors.UnfitRedis("this Redis is a Cluster"),
 ]
