@@ -1,18 +1,38 @@
-"""Kombu's connection to a Redis broker with one client a channel, instead of a new one for every broker operation."""
+"""Kombu's connection to a Redis broker: one client a channel, and no frame reaches kombu that it could not take."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from json import JSONDecodeError
+from typing import Any, Final, TypeAlias
 
 from kombu import Connection
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis as redis_transport
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+from config.broker_frames import BrokenFrame, check_frame, check_text
+
+logger = logging.getLogger(__name__)
+
+OnBroken: TypeAlias = Callable[[str, bytes, str], object]
+"""Takes what could not be read: where it was, what it was, why it could not be read."""
+
+REMOTE_CONTROL: Final = "remote control"
+"""In place of a queue's name, for what comes by the channel of remote controls."""
+
+SHOWN_BYTES: Final = 200
 
 
 class _Channel(redis_transport.Channel):
-    """Keeps its client: making one costs as much as the command it sends (measured with kombu 5.7 and redis-py 8.1).
+    """Keeps its client, and hands on only frames that have the form of a message.
 
-    ``conn_or_acquire`` is no documented hook of kombu's, so a test holds it to the form that is overridden here.
+    Making a client costs as much as the command it sends (measured with kombu 5.7 and redis-py 8.1). A frame has left
+    its queue before it is decoded, and an error in decoding would end the process: a broken one is given to
+    ``on_broken`` of the connection and was never there for kombu, so there is nothing of it to acknowledge.
+
+    What is overridden are no documented hooks of kombu's, so tests hold them to the form that they have there.
     """
 
     _kept: Any = None
@@ -25,6 +45,55 @@ class _Channel(redis_transport.Channel):
             client = self._kept
         yield client
 
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            try:
+                found = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not found:
+                raise redis_transport.Empty
+            name, raw = found
+            queue = bytes_to_str(name).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            frame = self._read(queue, raw)
+            if frame is not None:
+                self.connection._deliver(frame, queue)
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _handle_message(self, client: Any, r: Any) -> dict[str, Any]:
+        """Look at a frame of remote control; kombu passes over one without data."""
+        told: dict[str, Any] = super()._handle_message(client, r)
+        if bytes_to_str(told["type"]).endswith("message") and self._read(REMOTE_CONTROL, told["data"]) is None:
+            told["data"] = None
+        return told
+
+    def _read(self, source: str, raw: bytes) -> dict[str, Any] | None:
+        try:
+            return _frame_of(raw)
+        except BrokenFrame as error:
+            self.connection.client.on_broken(source, raw, str(error))
+            return None
+
+
+def _frame_of(raw: bytes) -> dict[str, Any]:
+    text = check_text(raw)
+    try:
+        frame = loads(text)
+    except JSONDecodeError:
+        raise BrokenFrame("it is no JSON, or it was cut short") from None
+    except Exception:  # noqa: BLE001 - kombu turns values of marked types into objects, each with errors of its own
+        raise BrokenFrame("it holds a value of a type that is not known here") from None
+    return check_frame(frame)
+
+
+def _drop(source: str, raw: bytes, reason: str) -> None:
+    logger.warning("dropped a message of %s: %s: %r", source, reason, raw[:SHOWN_BYTES])
+
 
 class _Transport(redis_transport.Transport):
     Channel = _Channel
@@ -35,7 +104,9 @@ def _ours(found: Any) -> Any:
 
 
 class BrokerConnection(Connection):
-    """A connection whose channels keep their client where the broker is a Redis."""
+    """A connection whose channels, where the broker is a Redis, keep their client and read only sound frames."""
+
+    on_broken: OnBroken = staticmethod(_drop)
 
     def get_transport_cls(self) -> Any:
         """Return the transport of the URL, or ours in place of kombu's for Redis."""
@@ -43,6 +114,8 @@ class BrokerConnection(Connection):
 
 
 class _PooledConnection(PooledConnection):
+    on_broken: OnBroken = staticmethod(_drop)
+
     def get_transport_cls(self) -> Any:
         return _ours(super().get_transport_cls())
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from config.errors import SettingsError
+from config.priorities import LEAST_PRIORITY, URGENT, message_priority
 from config.settings import Settings
 from producer.planning.batch_calls import StepSpec
 from producer.publish import Publisher
@@ -19,6 +20,9 @@ from steps.problem import Problem
 
 CLEARED: Final = "the queue was cleared"
 """Why a step is cancelled whose queue was."""
+
+END_OF_TIME_MS: Final = 2**53
+"""Later than any run settles; the highest whole number that Redis keeps in a score."""
 
 
 class Control:
@@ -79,11 +83,15 @@ class Control:
         calls = self._ledger.calls(run_id, len(meta.steps) + (meta.then is not None))
         specs = [_spec(meta.at(index), calls[index]) for index in failed]
         then = None if meta.then is None else _spec(meta.then, calls[-1])
-        return specs, {**_options(meta, facts.plain), "then": then}
+        return specs, {**_options(meta, facts.plain), **_forced(meta, meta.at(failed[0])), "then": then}
 
     def purge(self, older_than_s: float) -> int:
-        """Forget the runs that settled so long ago; returns how many."""
-        return self._ledger.purge(before_ms=time.time() * 1000 - older_than_s * 1000)
+        """Forget the runs that settled so long ago, all of them for 0; returns how many."""
+        if not older_than_s >= 0:
+            raise SettingsError(f"older_than_s must be 0 or more seconds, not {older_than_s!r}")
+        # Redis says when a run settled, and its clock may be ahead of ours.
+        before_ms = time.time() * 1000 - older_than_s * 1000 if older_than_s else END_OF_TIME_MS
+        return self._ledger.purge(before_ms=before_ms)
 
     def _clear(self, run_id: str, queue: str) -> int:
         try:
@@ -110,17 +118,28 @@ def _options(meta: RunMeta, plain: Mapping[str, str]) -> dict[str, Any]:
         "context": meta.context,
         "order": meta.order,
         "strategy": meta.strategy,
-        "mode": "sequential" if meta.mode == "sequential" else None,
         "deadline": allowed_us / MICROSECONDS,
         "max_concurrency": int(plain["maxc"]),
         "name": plain["name"] or None,
+        "priority": "high" if message_priority(int(plain["prio"] or LEAST_PRIORITY)) == URGENT else None,
     }
+
+
+def _forced(meta: RunMeta, first: StepMeta) -> dict[str, Any]:
+    """Return mode and lane of a run whose steps were all forced into lanes: some that only read are in one."""
+    steps = meta.steps if meta.then is None else (*meta.steps, meta.then)
+    is_forced = any(step.lane and not step.critical for step in steps)
+    return {"mode": "sequential", "lane": _template(first.lane)} if is_forced else {}
+
+
+def _template(lane: str | None) -> str | None:
+    """Return the template that gives the key of this lane."""
+    return lane.replace("{", "{{").replace("}", "}}") if lane else None
 
 
 def _spec(step: StepMeta, encoded: bytes) -> StepSpec:
     """Return the call of a step as it was made: with the class and the lane that were decided then."""
     call = StepCall.decode(encoded)
-    lane = step.lane.replace("{", "{{").replace("}", "}}") if step.lane and step.critical else None
     return {
         "name": call.name,
         "id": call.id,
@@ -128,5 +147,5 @@ def _spec(step: StepMeta, encoded: bytes) -> StepSpec:
         "timeout": call.timeout_s,
         "retries": call.retries,
         "critical": step.critical,
-        "lane": lane,
+        "lane": _template(step.lane) if step.critical else None,
     }

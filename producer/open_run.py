@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections import Counter
+from hashlib import sha256
 from typing import Final
 
 from producer.planning.plan import Parcel, Plan, PlannedStep
@@ -24,9 +25,10 @@ def to_open(plan: Plan, run_id: str) -> NewRun:
     if plan.then is not None:
         calls.append(plan.then.encoded)
         parcels.append(_body_range(plan.then, len(plan.steps)))
+    meta = plan.meta_json()
     return NewRun(
         run_id=run_id,
-        meta=plan.meta_json(),
+        meta=meta,
         calls=tuple(calls),
         parcels=tuple(parcels),
         critical_count=plan.sequential_count,
@@ -42,7 +44,17 @@ def to_open(plan: Plan, run_id: str) -> NewRun:
         after=plan.after,
         rules=Counter(decision.rule for decision in plan.classification.decisions),
         limits=_limits(plan),
+        key=plan.idempotency_key or "",
+        digest=_digest(plan, meta, calls) if plan.idempotency_key else "",
+        supersedes=plan.supersede or "",
+        queue_timeout_s=plan.queue_timeout_s,
     )
+
+
+def _digest(plan: Plan, meta: str, calls: list[str]) -> str:
+    """Return what tells one plan from another: all that a caller can say of it but its name and its place in line."""
+    parts = [meta, *calls, repr((plan.deadline_s, plan.max_concurrency, plan.queue_timeout_s))]
+    return sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _limits(plan: Plan) -> dict[int, SiteLimits]:

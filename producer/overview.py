@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import TypeGuard
 
+from config.errors import SettingsError
 from config.rules import Rules
 from config.settings import Settings
 from producer.queue_view import SiteQueues, WorkerView, lane_view, queue_view, worker_view
@@ -34,13 +36,17 @@ class Overview:
         if facts is None:
             return status_of(run_id, None)
         live = Counter(card.queue for card in self._ledger.workers())
-        waits_for = what_it_waits_for(run_id, facts, live=live, id_of=self._ids_of(run_id, facts))
+        waits_for = what_it_waits_for(
+            run_id, facts, live=live, id_of=self._ids_of(run_id, facts), leaders=self._open_leaders(facts)
+        )
         return status_of(run_id, facts, waits_for)
 
     def runs(
         self, *, state: RunState | None, name: str | None, since_s: float | None, ok: bool | None, limit: int
     ) -> list[RunStatus]:
         """Return the runs that fit, the newest first: open ones, then settled ones."""
+        if limit < 0:
+            raise SettingsError(f"limit must be 0 or more runs, not {limit!r}")
 
         def fits(run: RunStatus) -> bool:
             return (state in (None, run.state)) and (name in (None, run.name)) and (ok in (None, run.ok))
@@ -75,6 +81,14 @@ class Overview:
         views = [worker_view(card) for card in self._ledger.workers()]
         return tuple(sorted(views, key=lambda worker: (worker.queue, worker.worker_id)))
 
+    def _open_leaders(self, facts: RunFacts) -> list[str]:
+        """Return those of the runs a waiting run begins after that are open."""
+        if not int(facts.plain["waits"] or 0):
+            return []
+        leaders = facts.plain["after"].split(",")
+        found = zip(leaders, self._ledger.status(leaders), strict=True)
+        return [leader for leader, one in found if one is not None and one.plain["state"] == "open"]
+
     def _ids_of(self, run_id: str, facts: RunFacts) -> Callable[[int], str]:
         """Return what names the steps of a run; its plan is read only where a step must be named."""
         if not facts.delayed:
@@ -87,18 +101,28 @@ class Overview:
 
     def _all(self, state: RunState | None, since_s: float | None) -> Iterator[RunStatus]:
         kinds = (False,) if state == "completed" else (True, False) if state is None else (True,)
+        seen: set[str] = set()  # a run that settles meanwhile stands in both lists
         for is_open in kinds:
-            yield from self._newest(since_s, is_open=is_open)
+            for run in self._newest(since_s, is_open=is_open):
+                if run.run_id not in seen:
+                    seen.add(run.run_id)
+                    yield run
 
     def _newest(self, since_s: float | None, *, is_open: bool) -> Iterator[RunStatus]:
         first = 0
         while ids := self._ledger.runs(is_open=is_open, first=first, count=RUNS_A_LOOK):
             first += len(ids)
-            for run_id, facts in zip(ids, self._ledger.status(ids), strict=True):
-                if facts is None:
-                    continue
-                run = status_of(run_id, facts)
-                last_ms = run.settled_ms or run.submitted_ms or 0.0
-                if since_s is not None and facts.now_ms - last_ms > since_s * 1000:
-                    return
-                yield run
+            found = zip(ids, self._ledger.status(ids), strict=True)
+            recent = [status_of(run_id, facts) for run_id, facts in found if _is_recent(facts, since_s)]
+            yield from recent
+            # Runs stand in line by the end of their completion bodies: an old one may stand before newer ones.
+            if since_s is not None and not recent:
+                return
+
+
+def _is_recent(facts: RunFacts | None, since_s: float | None) -> TypeGuard[RunFacts]:
+    """Whether a run is there, and was accepted or has settled in the last so many seconds."""
+    if facts is None or since_s is None:
+        return facts is not None
+    last_us = int(facts.plain["settled_at"] or facts.plain["created"])
+    return facts.now_ms - last_us / 1000 <= since_s * 1000

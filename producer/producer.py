@@ -1,8 +1,6 @@
 """The way in: submits batches as runs, and attaches to runs of any process."""
 
 import os
-import threading
-import time
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
@@ -13,24 +11,18 @@ from producer.launcher.embedded import find_site
 from producer.open_run import new_run_id, to_open
 from producer.planning.batch import Batch, BatchOptions, parse_batch
 from producer.planning.batch_calls import StepSpec
-from producer.planning.expectation import expected_ms
 from producer.planning.plan import Plan
-from producer.planning.planner import make_plan
 from producer.queue_view import SiteQueues, WorkerView
 from producer.result import Result
 from producer.rule_reload import reload_on_sighup
 from producer.run import Run
 from producer.run_meta import RunMeta
 from producer.run_status import RunState, RunStatus
-from producer.site_statistics import Statistics, expected_step_ms
-from steps.classifier import classifier_of
+from producer.site_plans import SitePlans
+from producer.site_statistics import Statistics
 from steps.definition import StepFacts
 from steps.errors import BrokerUnavailable, SubmitUnknown
 from steps.ledger.connection import NoAnswer
-from steps.registry import StepRegistry, nearest_names
-
-KNOWN_STEPS_KEPT_S: Final = 5.0
-"""How long what workers publish of their steps is taken as read."""
 
 NO_SITE: Final = (
     "STEPLINE_REDIS_URL is not set and no site is up in {folder}: start one with `stepline up`, "
@@ -55,12 +47,8 @@ class Producer:
         url = redis_url or self.settings.redis_url or find_site(self.settings)
         if url is None:
             raise BrokerUnavailable(NO_SITE.format(folder=self.settings.data_dir))
-        self._registry = StepRegistry()
-        self._classifier = classifier_of(self.settings)
-        self._known: dict[str, StepFacts] = {}
-        self._known_at = float("-inf")
-        self._known_lock = threading.Lock()
         self._connections = Connections(self.settings, url)
+        self._plans = SitePlans(self.settings, self._connections)
         _producers.add(self)
 
     def submit(self, steps: Iterable[StepSpec], **options: Unpack[BatchOptions]) -> Run:
@@ -70,13 +58,17 @@ class Producer:
             steps: Names, or calls as ``{name, id, params, timeout, retries, critical, lane}``.
             options: Any of `BatchOptions`: ``context``, ``deadline`` (seconds), ``order``, ``strategy``, ``mode``,
                 ``max_concurrency``, ``lane``, ``then``, ``name``, ``priority`` (``high``: 5 more), ``after`` (ids of
-                runs that must have settled before this one begins; its deadline counts from then).
+                runs that must have settled before this one begins; its deadline counts from then),
+                ``idempotency_key`` (submitting the same batch again under it returns the run that is there),
+                ``supersede`` (a place such as ``view:42``: the run that has it is cancelled), ``queue_timeout``
+                (seconds until its first step must have started, else nothing of it starts).
 
         Raises:
             InvalidBatch: With all that is wrong; nothing was written.
             QueueFull: No room; nothing was written.
             BrokerUnavailable: Redis cannot be reached; nothing was written.
             UnfitRedis: Redis cannot carry a ledger; nothing was written.
+            KeyConflict: Another batch was submitted under its idempotency key; nothing was written.
             RunUnknown: A run of ``after`` is not there; nothing was written.
             SubmitUnknown: Redis went away during the call; the run may have been accepted.
         """
@@ -92,8 +84,14 @@ class Producer:
             opened = links.ledger.open(to_open(plan, run_id), inbox=links.inbox.id, published=marks)
         except NoAnswer as error:
             raise SubmitUnknown(run_id) from error
+        if opened.run_id is not None:  # the run that has this idempotency key already
+            return self.attach(opened.run_id)
         body = None if plan.then is None else (run_id, len(plan.parcels))
-        links.publisher.publish(opened.ready, body=body)
+        own = [parcel for parcel in opened.ready if parcel.run_id == run_id]
+        links.publisher.publish(own, body=body)
+        if opened.unfinished or len(own) < len(opened.ready):
+            freed = tuple(parcel for parcel in opened.ready if parcel.run_id != run_id)
+            links.publisher.publish(freed + links.ledger.finish(opened.unfinished))
         return Run(run_id, plan.meta(), links)
 
     def run(
@@ -119,17 +117,13 @@ class Producer:
         Raises:
             InvalidBatch: With all that is wrong with it.
         """
-        return make_plan(
-            batch,
-            find_facts=self._find_facts,
-            find_definition=self._registry.find,
-            nearest=self._nearest,
-            classifier=self._classifier,
-            settings=self.settings,
-        )
+        return self._plans.plan(batch)
 
     def retry(self, run_id: str) -> Run:
         """Submit, as a new run, the steps of a settled run that did not succeed.
+
+        They keep their ids, params, classes and lanes, and the run its options but for ``after``; its completion body
+        runs again behind them, with their outcomes.
 
         Raises:
             RunUnknown: There is no such run.
@@ -168,12 +162,15 @@ class Producer:
             since_s: Only those that were accepted, or have settled, in the last so many seconds.
             ok: Only those that have settled well (True) or not (False).
             limit: At most so many.
+
+        Raises:
+            SettingsError: ``limit`` is below 0.
         """
         return self._connections.overview.runs(state=state, name=name, since_s=since_s, ok=ok, limit=limit)
 
     def stats(self) -> Statistics:
         """Return the statistics of the whole site."""
-        return self._connections.overview.statistics(self._classifier.rules)
+        return self._connections.overview.statistics(self._plans.rules)
 
     def queues(self) -> SiteQueues:
         """Return the queues with their workers, and the lanes in use."""
@@ -192,13 +189,16 @@ class Producer:
         return self._connections.control.clear_queue(name)
 
     def purge(self, *, older_than_s: float = 0.0) -> int:
-        """Forget the runs that settled so long ago, their outcomes and events with them; returns how many."""
+        """Forget the runs that settled so long ago, their outcomes and events with them; returns how many.
+
+        Raises:
+            SettingsError: ``older_than_s`` is below 0.
+        """
         return self._connections.control.purge(older_than_s)
 
     def expected_ms(self, plan: Plan) -> float:
         """Return how long a plan is expected to take: by what its steps took so far, else 30 s a step."""
-        counts = self._connections.ledger.step_counts()
-        return expected_ms(plan, lambda name: expected_step_ms(counts.get(name, {})))
+        return self._plans.expected_ms(plan)
 
     def reload_rules(self) -> None:
         """Read the classification rules again; those in use stay where the new ones are wrong.
@@ -206,7 +206,7 @@ class Producer:
         Raises:
             SettingsError: They are.
         """
-        self._classifier = classifier_of(self.settings)
+        self._plans.reload_rules()
 
     def reload_rules_on_sighup(self) -> None:
         """Reload the rules at every SIGHUP, then call whatever handled it before; call it in the main thread."""
@@ -214,8 +214,7 @@ class Producer:
 
     def known_steps(self) -> Mapping[str, StepFacts]:
         """Return the steps that workers listed in the last day, by name."""
-        facts = self._connections.ledger.known_steps()
-        return {name: StepFacts.from_json(text) for name, text in sorted(facts.items())}
+        return self._plans.known_steps()
 
     def close(self) -> None:
         """Let go of all connections; runs go on."""
@@ -229,19 +228,10 @@ class Producer:
         """Close it."""
         self.close()
 
-    def _find_facts(self, name: str) -> StepFacts | None:
-        with self._known_lock:
-            if name not in self._known and time.monotonic() - self._known_at > KNOWN_STEPS_KEPT_S:
-                self._known, self._known_at = dict(self.known_steps()), time.monotonic()
-            return self._known.get(name)
-
-    def _nearest(self, name: str) -> list[str]:
-        return nearest_names(name, {*self._registry.names(), *self._known})
-
     def _renew_after_fork(self) -> None:
         """In a forked child: the parent's connections are its own; made anew when they are needed, for runs too."""
         self._connections.renew_after_fork()
-        self._known_lock = threading.Lock()
+        self._plans.renew_after_fork()
 
 
 _producers: "weakref.WeakSet[Producer]" = weakref.WeakSet()

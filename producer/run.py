@@ -74,7 +74,9 @@ class Run:
                 notice = await asyncio.to_thread(self._last_look, timeout)
             finally:
                 self._connections.inbox.stop_waiting(self.id, future)
-            self._result = await asyncio.to_thread(self._result_of, notice)
+            # What came with the notice is small and is read here: a thread would cost more than it.
+            is_here = notice.outcomes is not None
+            self._result = self._result_of(notice) if is_here else await asyncio.to_thread(self._result_of, notice)
         return self._result
 
     def outcomes(self) -> Outcomes:
@@ -94,6 +96,24 @@ class Run:
             RunUnknown: There is no such run any more.
         """
         self._connections.publisher.publish(self._connections.ledger.cancel(self.id, reason))
+
+    def pause(self) -> None:
+        """Let nothing of the run start any more; what runs, runs on. It leaves its lanes, so that nobody waits for it.
+
+        Its deadline goes on; a paused run can be cancelled.
+
+        Raises:
+            RunUnknown: There is no such run any more.
+        """
+        self._connections.publisher.publish(self._connections.ledger.pause(self.id))
+
+    def resume(self) -> None:
+        """Let a paused run go on, from the tail of its lanes.
+
+        Raises:
+            RunUnknown: There is no such run any more.
+        """
+        self._connections.publisher.publish(self._connections.ledger.resume(self.id))
 
     def cancel_step(self, step_id: str, reason: str = "cancelled by its caller") -> None:
         """Cancel one step: if it has not started it never starts, if it runs it is stopped where its pool can stop it.

@@ -1,6 +1,6 @@
 """What there is to say of a run while it goes: its state, its counts, and what it waits for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
@@ -9,7 +9,7 @@ from config.choices import Mode, Strategy
 from steps.ledger.records import DelayedStep, RunFacts
 from steps.outcome import STATUSES
 
-RunState = Literal["not_found", "waiting", "queued", "running", "stopping", "completed"]
+RunState = Literal["not_found", "waiting", "queued", "running", "paused", "stopping", "completed"]
 """``waiting``: for other runs; ``queued``: no step has started; ``stopping``: cancelled, or past its deadline."""
 
 PENDING: Final = "pending"
@@ -90,7 +90,12 @@ def status_of(run_id: str, facts: RunFacts | None, waits_for: tuple[str, ...] = 
 
 
 def what_it_waits_for(
-    run_id: str, facts: RunFacts, *, live: Mapping[str, int], id_of: Callable[[int], str]
+    run_id: str,
+    facts: RunFacts,
+    *,
+    live: Mapping[str, int],
+    id_of: Callable[[int], str],
+    leaders: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return, in sentences, what keeps an open run from going on.
 
@@ -99,14 +104,17 @@ def what_it_waits_for(
         facts: What the ledger says of it.
         live: Live workers by queue.
         id_of: Returns the id of the step at a ledger index.
+        leaders: Those of the runs it begins after that are open.
     """
     plain = facts.plain
     if plain["state"] != "open" or plain["stop"]:
         return ()
+    if plain["paused"]:
+        return ("somebody to resume it",)
     if int(plain["waits"] or 0):
-        return tuple(f"run {before} to settle" for before in plain["after"].split(","))
+        return tuple(f"run {leader} to settle" for leader in leaders)
     found = [_delayed(step, id_of(step.index)) for step in facts.delayed]
-    found += _lane(run_id, plain, live, is_delayed=bool(facts.delayed))
+    found += _lane(run_id, plain, live, is_delayed=any(step.index < int(plain["ncrit"]) for step in facts.delayed))
     found += [_parallel(queue, plain, live) for queue in facts.unclaimed]
     return tuple(dict.fromkeys(found))
 
@@ -114,11 +122,16 @@ def what_it_waits_for(
 def _lane(run_id: str, plain: Mapping[str, str], live: Mapping[str, int], *, is_delayed: bool) -> list[str]:
     if "lane" not in plain or plain["hold"] or plain["away"]:
         return []
-    holder, _, since_us = plain["lane_holder"].partition("|")
     if plain["lane_head"] != run_id:
-        since = _clock(int(since_us or 0) / 1000)
-        return [f"lane {plain['lane']} held by {holder or plain['lane_head']} since {since}"]
+        return [_held_lane(plain)]
     return [] if is_delayed else [_worker(plain["lane_queue"], live)]
+
+
+def _held_lane(plain: Mapping[str, str]) -> str:
+    holder, _, since_us = plain["lane_holder"].partition("|")
+    if not since_us:  # whoever is first there has its turn in another lane
+        return f"lane {plain['lane']}, in which run {plain['lane_head']} comes first"
+    return f"lane {plain['lane']} held by {holder} since {_clock(int(since_us) / 1000)}"
 
 
 def _parallel(queue: str, plain: Mapping[str, str], live: Mapping[str, int]) -> str:
@@ -148,6 +161,8 @@ def _state(plain: Mapping[str, str]) -> RunState:
         return "completed"
     if plain["stop"]:
         return "stopping"
+    if plain["paused"]:
+        return "paused"
     if int(plain["waits"] or 0):
         return "waiting"
     return "running" if plain["first"] else "queued"

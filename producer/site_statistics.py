@@ -19,7 +19,7 @@ MOST: Final = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStatistics:
-    """One step over all runs: its outcomes by status, and how long its attempts ran (0.0 where none did)."""
+    """One step over all runs: its outcomes by status, and how long its last attempts ran (0.0 where none did)."""
 
     name: str
     count: int
@@ -67,7 +67,8 @@ class Statistics:
     """A site's statistics since ``since_ms`` (None: nothing has run yet); rates are of steps, 0.0 to 1.0.
 
     ``total_executions`` are settled runs, ``sequential_executions`` and ``parallel_executions`` the steps of them that
-    were critical and those that were not.
+    were to run in a lane, one at a time, and those that were to run beside others. ``outcomes`` count those of open
+    runs too.
     """
 
     since_ms: float | None

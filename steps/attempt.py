@@ -80,7 +80,21 @@ class Stopped:
     reason: str
 
 
-End = Returned | Raised | Overran | Stopped
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The attempt ran in a process of its own, where what follows was decided too."""
+
+    decision: "Settle | RetryLater"
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The attempt's own process ended without a word."""
+
+    reason: str
+
+
+End = Returned | Raised | Overran | Stopped | Decided | Died
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +176,10 @@ def decide(
             return _or_again(attempt, timed_out, rng, run_remaining_s) if _retries_time_outs(attempt) else timed_out
         case Stopped(reason):
             return Settle("cancelled", error=OutcomeError("Stopped", reason))
+        case Decided(decision):
+            return decision
+        case Died(reason):
+            return Settle("lost", error=OutcomeError("WorkerLost", reason))
         case Raised(error):
             failed = Settle("failed", error=error_of(error))
             after_s = error.after if isinstance(error, Retry) else None

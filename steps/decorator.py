@@ -9,7 +9,7 @@ from config.choices import BackoffKind
 from steps.backoff import Backoff
 from steps.definition import StepDefinition
 from steps.errors import InvalidStep
-from steps.options import Exceptions, StepOptions, as_tuple
+from steps.options import Exceptions, Isolation, StepOptions, as_tuple
 from steps.registry import register
 from steps.signature import StepSignature
 
@@ -34,6 +34,7 @@ def step(
     cap: float | None = None,
     jitter: bool | None = None,
     idempotent: bool = False,
+    isolation: Isolation | None = None,
     max_running: int | None = None,
     rate: str | None = None,
     retry_on: Exceptions | None = None,
@@ -54,10 +55,11 @@ def step(target: Any = None, /, **options: Any) -> Any:
             ``session:{session_id}``, filled from params and context); ``queue``; ``timeout`` (of one attempt,
             in seconds); ``retries`` (attempts after the first); ``backoff`` (a `Backoff`, or its kind with
             ``delay`` and ``cap``, in seconds, and ``jitter``); ``idempotent`` (running it twice does no more
-            than running it once; only then is a critical step retried by default); ``max_running`` (attempts of
-            it at once over the whole site, to protect what it uses); ``rate`` (its starts over the whole site, as
-            ``10/s``, ``100/m`` or ``1000/h``); ``retry_on`` and ``give_up_on`` (classes of exceptions after which it
-            is, or is not, tried again; a time-out is only where ``retry_on`` has `StepTimeout`).
+            than running it once; only then is a critical step retried by default); ``isolation`` (``process``: each
+            attempt runs in a process of its own); ``max_running`` (attempts of it at once over the whole site, to
+            protect what it uses); ``rate`` (its starts over the whole site, as ``10/s``, ``100/m`` or ``1000/h``);
+            ``retry_on`` and ``give_up_on`` (classes of exceptions after which it is, or is not, tried again; a
+            time-out is only where ``retry_on`` has `StepTimeout`).
 
     Raises:
         InvalidStep: The target can't be a step, or an option is not what it may be.
@@ -109,6 +111,7 @@ def define(
         retries=options.retries,
         backoff=options.chosen_backoff(),
         idempotent=options.idempotent,
+        isolation=options.isolation,
         max_running=options.max_running,
         rate=options.rate,
         retry_on=as_tuple(options.retry_on),

@@ -24,6 +24,7 @@ class StepFacts:
         retries: Attempts after the first; None for the default.
         backoff: The waits before retries; None for the default.
         idempotent: Whether running it twice does no more than running it once.
+        isolation: ``process`` where each attempt runs in a process of its own; None where it need not.
         max_running: How many attempts of it run at once over the whole site; None for no limit.
         rate: How often it starts over the whole site, as ``10/s``; None for no limit.
         schema: JSON schema of its params; empty where there is none.
@@ -37,6 +38,7 @@ class StepFacts:
     retries: int | None = None
     backoff: Backoff | None = None
     idempotent: bool = False
+    isolation: str | None = None
     max_running: int | None = None
     rate: str | None = None
     schema: dict[str, Any] | None = None
@@ -71,6 +73,7 @@ class StepDefinition:
         retries: Attempts after the first; None for the default.
         backoff: The waits before retries; None for the default.
         idempotent: Whether running it twice does no more than running it once.
+        isolation: ``process`` where each attempt runs in a process of its own; None where it need not.
         max_running: How many attempts of it run at once over the whole site; None for no limit.
         rate: How often it starts over the whole site, as ``10/s``; None for no limit.
         retry_on: Exceptions after which it is tried again; empty: after all but time-outs.
@@ -88,6 +91,7 @@ class StepDefinition:
     retries: int | None = None
     backoff: Backoff | None = None
     idempotent: bool = False
+    isolation: str | None = None
     max_running: int | None = None
     rate: str | None = None
     retry_on: tuple[type[BaseException], ...] = ()
@@ -139,6 +143,7 @@ class StepDefinition:
             retries=self.retries,
             backoff=self.backoff,
             idempotent=self.idempotent,
+            isolation=self.isolation,
             max_running=self.max_running,
             rate=self.rate,
             schema=self.signature.schema(),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from config.choices import BackoffKind
 from config.limits import MAX_RUNNING_RANGE, RETRIES_RANGE, TIMEOUT_RANGE_S
@@ -12,6 +12,8 @@ from steps.rate import Rate
 MAX_NAME_CHARS: Final = 200
 """Longest name of a step; the setting ``max_name_chars`` can only allow a batch less."""
 
+Isolation: TypeAlias = Literal["process"]
+"""Where the attempts of a step run: in a process of their own."""
 
 Exceptions: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 """Classes of exceptions, as ``except`` takes them."""
@@ -33,6 +35,7 @@ class StepOptions:
         cap: The longest wait, in seconds.
         jitter: Whether an exponential wait is shortened at random.
         idempotent: Whether running it twice does no more than running it once.
+        isolation: ``process``: each attempt runs in a process of its own.
         max_running: How many attempts of it run at once over the whole site.
         rate: How often it starts over the whole site, as ``10/s``, ``100/m`` or ``1000/h``.
         retry_on: Exceptions after which it is tried again; after no other, if given. With `StepTimeout` among them,
@@ -51,6 +54,7 @@ class StepOptions:
     cap: float | None = None
     jitter: bool | None = None
     idempotent: bool = False
+    isolation: Isolation | None = None
     max_running: int | None = None
     rate: str | None = None
     retry_on: Exceptions | None = None
@@ -66,6 +70,7 @@ class StepOptions:
             _text_problem("lane", self.lane) or _template_problem(self.lane),
             _number_problem("timeout", self.timeout, TIMEOUT_RANGE_S, "seconds"),
             _number_problem("retries", self.retries, RETRIES_RANGE, "attempts after the first"),
+            _isolation_problem(self.isolation),
             _number_problem("max_running", self.max_running, MAX_RUNNING_RANGE, "attempts at once"),
             _rate_problem(self.rate),
             _exceptions_problem("retry_on", self.retry_on),
@@ -140,6 +145,12 @@ def _text_problem(option: str, value: object) -> str | None:
     if value is None or (isinstance(value, str) and value.strip() and value.isprintable()):
         return None
     return f"{option} must be a printable text that is not empty, not {value!r}"
+
+
+def _isolation_problem(isolation: object) -> str | None:
+    if isolation is None or isolation in get_args(Isolation):
+        return None
+    return f'isolation must be "process" or left out, not {isolation!r}'
 
 
 def _template_problem(lane: str | None) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 _UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0}
-_FORM: Final = re.compile(r"([1-9]\d{0,4})/([smh])")
+_FORM: Final = re.compile(r"([1-9][0-9]{0,4})/([smh])")
 
 MOST_STARTS: Final = 10_000
 """Starts in one unit of time: the ledger remembers the time of each."""

@@ -1,13 +1,14 @@
 """Runs attempts side by side for one coordinator, with time-outs, each ending exactly once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from steps.attempt import Attempt, End, Overran, Stopped
 from steps.calling import end_of_blocking, end_of_coroutine
@@ -18,10 +19,23 @@ from steps.zombies import Zombies
 _Ended = tuple[Attempt, End, float]
 
 
+class Elsewhere(Protocol):
+    """Runs attempts outside of this process, and sees to their time-outs itself. For any thread."""
+
+    def submit(self, attempt: Attempt, tell: Callable[[End, float], None]) -> None:
+        """Begin an attempt; its end, and when it was, are told once, on any thread."""
+        ...
+
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        """Stop it; its end is told when it has stopped."""
+        ...
+
+
 class SideBySide:
     """The attempts of one coordinator: the thread that starts them and waits for their ends.
 
-    Blocking steps run on ``threads``, coroutines on ``loop``; both serve many coordinators at once. Whoever
+    Blocking steps run on ``threads``, coroutines on ``loop``; both serve many coordinators at once. What runs
+    elsewhere ends when it is told to have ended, and not before. Of the others, whoever
     takes an attempt out of those running decides its end: its code that returns, or the coordinator at its
     deadline. Time-outs are noticed by the waiting coordinator, so there is no timer thread.
 
@@ -34,6 +48,7 @@ class SideBySide:
         self._threads: Final = shared_threads() if threads is None else threads
         self._loop: Final = shared_loop() if loop is None else loop
         self._running: dict[Attempt, bool] = {}
+        self._elsewhere: dict[Attempt, Elsewhere] = {}
         self._ends: SimpleQueue[_Ended | None] = SimpleQueue()
         self._taken: list[_Ended | None] = []
         self._owed = 0  # ends that `wait` has still to return; changed by the coordinator alone
@@ -54,13 +69,16 @@ class SideBySide:
         """Whether the code of an attempt that has ended still runs; `wait` returns when that changes."""
         return attempt in self._zombies_like(attempt)
 
-    def start(self, attempt: Attempt) -> None:
-        """Begin an attempt; its time runs from now.
+    def start(self, attempt: Attempt, elsewhere: Elsewhere | None = None) -> None:
+        """Begin an attempt, here or elsewhere; its time runs from now.
 
         Raises:
             RuntimeError: There is no thread for it and none can be started; it has not begun.
         """
         attempt.begin(monotonic())
+        if elsewhere is not None:
+            self._start_elsewhere(attempt, elsewhere)
+            return
         self._running[attempt] = True
         self._owed += 1
         try:
@@ -96,17 +114,34 @@ class SideBySide:
 
     def stop(self, attempt: Attempt, reason: str) -> None:
         """End an attempt from outside unless it has ended; `wait` returns it as `Stopped`. For any thread."""
-        if self._abandon(attempt):
+        elsewhere = self._elsewhere.get(attempt)
+        if elsewhere is not None:
+            elsewhere.stop(attempt, reason)
+        elif self._abandon(attempt):
             self._ends.put((attempt, Stopped(reason), monotonic()))
 
     def stop_all(self, reason: str) -> None:
         """Stop all attempts that run now. For any thread."""
-        for attempt in list(self._running):
+        for attempt in [*self._running, *self._elsewhere]:
             self.stop(attempt, reason)
 
     def wake(self) -> None:
         """Make `wait` return, now or when it is next called. For any thread."""
         self._ends.put(None)
+
+    def _start_elsewhere(self, attempt: Attempt, elsewhere: Elsewhere) -> None:
+        self._elsewhere[attempt] = elsewhere
+        self._owed += 1
+        try:
+            elsewhere.submit(attempt, partial(self._told, attempt))
+        except Exception:
+            del self._elsewhere[attempt]
+            self._owed -= 1
+            raise
+
+    def _told(self, attempt: Attempt, end: End, ended: float) -> None:
+        del self._elsewhere[attempt]
+        self._ends.put((attempt, end, ended))
 
     def _take(self) -> list[_Ended | None]:
         taken, self._taken = self._taken, []

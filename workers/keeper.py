@@ -12,7 +12,6 @@ from producer.publish import Publisher
 from steps.errors import BrokerUnavailable
 from steps.ledger import Ledger
 from steps.ledger.records import Beat, Ready, Ticked
-from workers.child_watch import ChildWatch
 from workers.fork_gate import fork_gate
 from workers.leases import Leases
 from workers.nudge import Nudge
@@ -67,6 +66,22 @@ class Held(Protocol):
         ...
 
 
+class Children(Protocol):
+    """The processes in which a worker runs steps."""
+
+    def tend(self) -> None:
+        """Do for them what time demands."""
+        ...
+
+    def dead_claims(self) -> tuple[tuple[str, int], ...]:
+        """Return (run:index, fence) of those that died by themselves, again until `acknowledge`."""
+        ...
+
+    def acknowledge(self, claims: tuple[tuple[str, int], ...]) -> None:
+        """Take note that the ledger has taken these claims back."""
+        ...
+
+
 class Keeper:
     """Beats for one worker and does, with all the others, what time demands.
 
@@ -77,7 +92,7 @@ class Keeper:
         card: Who this worker is.
         nudge: Set where something new falls due: the next tick is then made at once and learns when.
         after_tick: Called after every heartbeat.
-        children: What it does for the children of a prefork worker; None for one that has none.
+        children: The processes in which its steps run; None where there are none.
         held: What this worker has claimed and not settled; what the ledger has beyond it, is taken back.
         declared_dead: Called, once, when the site took this worker for dead.
     """
@@ -92,7 +107,7 @@ class Keeper:
         held: Held,
         declared_dead: Callable[[], None],
         nudge: Nudge,
-        children: ChildWatch | None = None,
+        children: Children | None = None,
         after_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger

@@ -15,6 +15,7 @@ from steps.ledger import Ledger
 from steps.ledger.records import RunRecord, Settled, StepFate
 from steps.registry import StepRegistry
 from workers.nudge import Nudge
+from workers.own_process import OwnProcesses
 from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Kit:
         registry: The steps whose code this worker has.
         events: Tells who listens what becomes of steps.
         rng: For the random part of a retry's delay.
+        own_processes: Where steps run alone; None where all of them do, or none can.
     """
 
     settings: Settings
@@ -56,6 +58,7 @@ class Kit:
     registry: StepRegistry = field(default_factory=StepRegistry)
     events: StepEvents = field(default_factory=silent)
     rng: Random = field(default_factory=Random)
+    own_processes: OwnProcesses | None = None
 
     @property
     def limits(self) -> ValueLimits:

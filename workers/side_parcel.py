@@ -1,30 +1,40 @@
 """The pipeline of a parcel on a threads worker: its steps side by side, claimed in waves as places come free."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from steps.attempt import Attempt, End
+from steps.attempt import Attempt, Died, End
 from steps.ledger.records import Claimed, ClaimedStep, StepFate
 from steps.outcome import OutcomeError
-from steps.side_by_side import SideBySide
+from steps.side_by_side import Elsewhere, SideBySide
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
 from workers.slots import Slots
-from workers.stages import StepInHand, conclude, fail, take_in_hand
+from workers.stages import StepInHand, conclude, facts, fail, take_in_hand
+from workers.step_events import StepEvents, silent
+
+logger = logging.getLogger(__name__)
 
 SETTLE_WITHIN_S: Final = 0.001
 """Ends that come so soon after one another are settled in one call; the last one is never held back."""
 
 
 class HeldSteps:
-    """What a threads worker has claimed and not settled, so that the keeper can stop a step and tell the ledger."""
+    """What a threads worker has claimed and not settled, so that the keeper can stop a step and tell the ledger.
 
-    def __init__(self) -> None:
+    Args:
+        events: Tells who listens what the ledger made of a death; nobody by default.
+    """
+
+    def __init__(self, events: StepEvents | None = None) -> None:
+        self._events = events or silent()
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], tuple[SideBySide, Attempt] | None] = {}
         self._stopped_early: set[tuple[str, int]] = set()
+        self._dead: dict[tuple[str, int], int] = {}
 
     def names(self) -> tuple[str, ...]:
         """Return ``run:index`` of each."""
@@ -34,12 +44,16 @@ class HeldSteps:
     def add(self, run_id: str, steps: Iterable[ClaimedStep]) -> None:
         """These have been claimed."""
         with self._lock:
-            self._held.update({(run_id, step.index): None for step in steps})
+            for step in steps:
+                self._held[run_id, step.index] = None
+                self._dead.pop((run_id, step.index), None)  # the ledger must have taken it back to grant it again
 
-    def start(self, run_id: str, index: int, side: SideBySide, attempt: Attempt) -> None:
+    def start(
+        self, run_id: str, index: int, side: SideBySide, attempt: Attempt, elsewhere: Elsewhere | None = None
+    ) -> None:
         """Start an attempt and list it, in one: a stop comes after both, or is remembered until then."""
         with self._lock:
-            side.start(attempt)
+            side.start(attempt, elsewhere)
             self._held[run_id, index] = (side, attempt)
             is_stopped = (run_id, index) in self._stopped_early
         if is_stopped:
@@ -61,6 +75,34 @@ class HeldSteps:
         if found is not None:
             side, attempt = found
             side.stop(attempt, STOP_REASON)
+
+    def die(self, run_id: str, index: int, fence: int) -> None:
+        """The process of this claim has died; it stays listed until the ledger has taken it back."""
+        with self._lock:
+            self._dead[run_id, index] = fence
+
+    def tend(self) -> None:
+        """Nothing: what runs in processes of their own is stopped by these."""
+
+    def dead_claims(self) -> tuple[tuple[str, int], ...]:
+        """Return (run:index, fence) of those whose process has died, again until `acknowledge`."""
+        if not self._dead:
+            return ()
+        with self._lock:
+            return tuple((f"{run_id}:{index}", fence) for (run_id, index), fence in self._dead.items())
+
+    def acknowledge(self, claims: Iterable[tuple[str, int]]) -> None:
+        """The ledger has taken these back."""
+        for name, fence in claims:
+            run_id, _, index = name.rpartition(":")
+            with self._lock:
+                if self._dead.get((run_id, int(index))) != fence:
+                    continue
+                del self._dead[run_id, int(index)]
+                self._held.pop((run_id, int(index)), None)
+                self._stopped_early.discard((run_id, int(index)))
+            if self._events.is_on:
+                self._events.look(run_id, int(index))
 
 
 class SidePipeline:
@@ -149,9 +191,15 @@ class _ParcelInHand:
         in_hand = take_in_hand(self._kit, self._run, claimed, step)
         if in_hand.attempt is None:
             return in_hand.fate
-        self._held.start(self._run_id, step.index, self._side, in_hand.attempt)
-        self._in_hand[in_hand.attempt] = in_hand
+        attempt = in_hand.attempt
+        self._held.start(self._run_id, step.index, self._side, attempt, self._elsewhere(attempt, step))
+        self._in_hand[attempt] = in_hand
         return None
+
+    def _elsewhere(self, attempt: Attempt, step: ClaimedStep) -> Elsewhere | None:
+        """Return what runs an attempt that is not to run among the others."""
+        processes, is_alone = self._kit.own_processes, step.is_suspect or attempt.definition.isolation is not None
+        return processes.within(self._deadline) if processes is not None and is_alone else None
 
     def _collect(self, *, may_wait: bool) -> list[StepFate]:
         if not self._in_hand:
@@ -160,10 +208,13 @@ class _ParcelInHand:
         until = time.monotonic() + SETTLE_WITHIN_S
         while ended and self._side.running and (left_s := until - time.monotonic()) > 0:
             ended += self._side.wait(left_s)
-        return [self._conclude(attempt, end) for attempt, end in ended]
+        fates = [self._conclude(self._in_hand.pop(attempt), end) for attempt, end in ended]
+        return [fate for fate in fates if fate is not None]
 
-    def _conclude(self, attempt: Attempt, end: End) -> StepFate:
-        in_hand = self._in_hand.pop(attempt)
+    def _conclude(self, in_hand: StepInHand, end: End) -> StepFate | None:
+        if isinstance(end, Died):
+            self._leave_to_ledger(in_hand, end)
+            return None
         remaining_s = None if self._deadline is None else self._deadline - time.monotonic()
         try:
             fate = conclude(self._kit, in_hand, end, remaining_s=remaining_s)
@@ -172,6 +223,13 @@ class _ParcelInHand:
         if in_hand.retried_for is not None:
             self._retried_for[fate.index] = in_hand.retried_for
         return fate
+
+    def _leave_to_ledger(self, in_hand: StepInHand, death: Died) -> None:
+        """Have a death counted, by the keeper: the ledger knows how many there were."""
+        logger.warning("step %s died: %s", in_hand.call.name, death.reason, extra=facts(in_hand))
+        self._held.die(self._run_id, in_hand.claimed.index, in_hand.claimed.fence)
+        self._slots.give_back(1)
+        self._kit.nudge.set()
 
     def _settle(self, fates: list[StepFate], *, has_more: bool) -> Claimed:
         kit, freed = self._kit, len(fates)

@@ -18,6 +18,7 @@ from celery import Celery, signals
 from config.queue_settings import QueueSettings
 from config.settings import Settings
 from producer.publish import Publisher, make_site_app
+from steps.attempt import ValueLimits
 from steps.errors import BrokerUnavailable
 from steps.ledger import Ledger
 from steps.registry import load_step_modules
@@ -25,13 +26,16 @@ from steps.step_loop import shared_loop
 from steps.step_threads import shared_threads
 from workers.child_board import ChildBoard
 from workers.child_watch import ChildWatch
+from workers.dead_letters import DeadLetters
 from workers.event_switch import EventSwitch
 from workers.event_thread import EventThread
 from workers.fork_gate import fork_gate
+from workers.intake import set_aside_the_broken
 from workers.keeper import Keeper, KeeperCard
 from workers.kit import Kit
 from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
+from workers.own_process import OwnProcesses
 from workers.processes import kill, obey_signals_in_forks
 from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
@@ -83,13 +87,15 @@ class Worker:
         register(self._app)
         self._publisher = Publisher(self._app)
         self._ledger = Ledger(settings, url=redis_url)
-        self._held = HeldSteps()
         self._nudge = Nudge()
+        self._letters = DeadLetters(ledger=self._ledger, worker_id=self.id, nudge=self._nudge)
         self._is_draining = threading.Event()
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
         self._events_flag = memoryview(bytearray(1)) if self._board is None else self._board.events_flag
         self._event_thread = EventThread(self._app, self._node)
         self._switch = EventSwitch(self._events_flag, count_running=lambda: len((self._children or self._held).names()))
+        self._held = HeldSteps(self._events(self._ledger, self._switch))
+        self._own_processes = OwnProcesses(limits=ValueLimits(settings.max_value_bytes, settings.max_depth))
         self._children = self._watch_children(self._board)
         self._keeper = self._make_keeper()
 
@@ -98,6 +104,7 @@ class Worker:
         self._ledger.check_server()
         self._connect_signals()
         self._hear_remote_control()
+        set_aside_the_broken(self._app, self._letters, queue=self._queue.name)
         if self._board is None:
             self._work_on_threads()
         worker = self._app.Worker(
@@ -115,6 +122,8 @@ class Worker:
         )
         worker.start()
         self._keeper.leave()
+        self._letters.flush()
+        self._own_processes.close()
         self._event_thread.flush(LAST_EVENTS_S)
         return int(worker.exitcode or 0)
 
@@ -172,7 +181,7 @@ class Worker:
             held=self._children or self._held,
             declared_dead=self._end_as_dead,
             nudge=self._nudge,
-            children=self._children,
+            children=self._children or self._held,
             after_tick=self._drain_if_due,
         )
 
@@ -190,6 +199,9 @@ class Worker:
 
     def _work_on_threads(self) -> None:
         kit = self._kit(self._ledger, self._publisher, self._is_draining.is_set)
+        kit.own_processes = self._own_processes
+        if any(definition.isolation is not None for definition in self._registry):
+            self._own_processes.warm()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         obey_signals_in_forks()
         slots = Slots(self._queue.concurrency)
@@ -249,6 +261,7 @@ class Worker:
 
     def _drain_if_due(self) -> None:
         """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
+        self._letters.flush()
         self._drain_if_haunted()
         if self._until_empty and not self._is_draining.is_set():
             self._drain_if_empty()
@@ -273,6 +286,7 @@ class Worker:
         self._keeper.stop()  # first: a beat that finds the children dead would count their deaths
         self._kill_running()
         self._keeper.leave()
+        self._letters.flush()
         self._exit(0)
 
     def _end_as_dead(self) -> None:
@@ -281,7 +295,8 @@ class Worker:
         self._exit(START_AGAIN_EXIT)
 
     def _kill_running(self) -> None:
-        """Kill the children that run a step; threads end with the process."""
+        """Kill the children that run a step, and the processes of steps; threads end with this process."""
+        self._own_processes.close(GIVE_UP_EARLY_S / 2)
         for hold in self._board.holds() if self._board is not None else ():
             kill(hold.pid)
 

@@ -45,6 +45,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     site_arguments.add_status(commands)
     site_arguments.add_events(commands)
     site_arguments.add_cancel(commands)
+    site_arguments.add_pause(commands)
+    site_arguments.add_resume(commands)
     site_arguments.add_retry(commands)
     site_arguments.add_stats(commands)
     site_arguments.add_queues(commands)

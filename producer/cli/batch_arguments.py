@@ -65,3 +65,12 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--after", action="append", metavar="RUN", help="start when that run is completed; can be repeated"
     )
+    parser.add_argument(
+        "--idempotency-key", metavar="KEY", help="the same batch submitted again under it is the run that is there"
+    )
+    parser.add_argument(
+        "--supersede", metavar="PLACE", help="take a place such as view:42; the run that has it is cancelled"
+    )
+    parser.add_argument(
+        "--queue-timeout", type=seconds, metavar="S", help="seconds until its first step must have started"
+    )

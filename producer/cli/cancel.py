@@ -2,25 +2,22 @@
 
 import argparse
 
-from producer.cli.output import emit_json
-from producer.cli.site_access import producer_of_site
-from producer.cli.status_text import print_status
-from steps.errors import RunUnknown
+from producer.cli.steering import steer
+from producer.producer import Producer
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Cancel a run and print how it stands then; one that is completed stays as it is.
+    """Cancel a run, or one step of it, and print how the run stands then; what has settled stays as it is.
 
     Raises:
         RunUnknown: There is no such run.
+        InvalidBatch: It has no such step.
     """
-    with producer_of_site() as producer:
-        producer.cancel(options.run_id)
-        status = producer.status(options.run_id)
-    if status.state == "not_found":
-        raise RunUnknown(options.run_id)
-    if options.json:
-        emit_json(status.as_dict())
-    else:
-        print_status(status)
-    return 0
+
+    def cancel(producer: Producer) -> None:
+        if options.step is None:
+            producer.cancel(options.run_id)
+        else:
+            producer.attach(options.run_id).cancel_step(options.step)
+
+    return steer(options, cancel)

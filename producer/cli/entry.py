@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "status": "producer.cli.status",
     "events": "producer.cli.event_lines",
     "cancel": "producer.cli.cancel",
+    "pause": "producer.cli.pause",
+    "resume": "producer.cli.resume",
     "retry": "producer.cli.retry",
     "stats": "producer.cli.stats",
     "queues": "producer.cli.queues",

@@ -17,7 +17,20 @@ from steps.registry import StepRegistry
 
 BATCH_SUFFIXES: Final = (JSON_SUFFIX, *YAML_SUFFIXES)
 
-_OVERRIDES: Final = ("context", "deadline", "mode", "order", "strategy", "lane", "name", "priority", "after")
+_OVERRIDES: Final = (
+    "context",
+    "deadline",
+    "mode",
+    "order",
+    "strategy",
+    "lane",
+    "name",
+    "priority",
+    "after",
+    "idempotency_key",
+    "supersede",
+    "queue_timeout",
+)
 """Options that replace what a batch file says, under the same names."""
 
 

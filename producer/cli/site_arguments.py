@@ -6,7 +6,7 @@ from typing import Final
 from producer.cli.argument_types import count, duration
 from producer.cli.command_parser import Commands, add_json
 
-RUN_STATES: Final = ("waiting", "queued", "running", "stopping", "completed")
+RUN_STATES: Final = ("waiting", "queued", "running", "paused", "stopping", "completed")
 """States that runs of a list can be in."""
 
 SHOWN_RUNS: Final = 50
@@ -45,9 +45,19 @@ def add_events(commands: Commands) -> None:
 
 def add_cancel(commands: Commands) -> None:
     """Add ``stepline cancel``."""
-    _add_of_run(
-        commands, "cancel", "cancel a run: what has not started never starts, what runs is stopped where it can be"
-    )
+    text = "cancel a run, or one step of it: what has not started never starts, what runs is stopped where it can be"
+    cancel = _add_of_run(commands, "cancel", text)
+    cancel.add_argument("step", nargs="?", metavar="STEP", help="the id of a step; without it the whole run")
+
+
+def add_pause(commands: Commands) -> None:
+    """Add ``stepline pause``."""
+    _add_of_run(commands, "pause", "let nothing of a run start any more; what runs, runs on, and nobody waits for it")
+
+
+def add_resume(commands: Commands) -> None:
+    """Add ``stepline resume``."""
+    _add_of_run(commands, "resume", "let a paused run go on, from the end of the line in its lanes")
 
 
 def add_retry(commands: Commands) -> None:
@@ -89,13 +99,20 @@ def add_purge(commands: Commands) -> None:
 def add_doctor(commands: Commands) -> None:
     """Add ``stepline doctor``."""
     text = "check Redis, broker, versions, workers and steps, and show the settings in force with their sources"
-    add_json(commands.add_parser("doctor", help=text, description=text))
+    doctor = commands.add_parser("doctor", help=text, description=text)
+    doctor.add_argument(
+        "--dead-letters",
+        action="store_true",
+        help="instead, print the messages that no worker understood, newest first",
+    )
+    add_json(doctor)
 
 
-def _add_of_run(commands: Commands, name: str, text: str) -> None:
+def _add_of_run(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text)
     _add_run_id(parser)
     add_json(parser)
+    return parser
 
 
 def _add_run_id(parser: argparse.ArgumentParser) -> None:

@@ -19,9 +19,15 @@ from producer.planning.planner import make_plan
 from producer.result import Result
 from steps.classifier import StepClassifier
 from steps.definition import StepDefinition
+from steps.problem import Problem
 from steps.registry import StepRegistry, load_step_modules
 
 Values = Mapping[str, Any]
+
+OF_OTHER_RUNS: Final = ("after", "idempotency_key", "supersede")
+"""Options that say how a run stands to others, which are in a ledger."""
+
+NO_RUNS_HERE: Final = "needs a site, whose ledger knows the runs: submit the batch with a Producer, or leave it out"
 
 _registry: Final = StepRegistry()
 
@@ -36,12 +42,14 @@ def execute_steps(
     """Classify steps and run them here: critical ones one by one, the others side by side.
 
     Where no thread can be had for the latter, what is left runs one by one too; ``result.fallback`` says so.
+    What a step declares for the whole site, ``max_running`` and ``rate``, does not hold here: no ledger counts it.
 
     Args:
         steps: Names, or objects ``{name, id, params, timeout, retries, critical, lane}``.
         context: What all of them may read.
         options: What else a batch may have: ``deadline`` (seconds), ``order``, ``strategy``, ``mode``,
-            ``max_concurrency``, ``lane``, ``then``.
+            ``max_concurrency``, ``lane``, ``then``; also ``name`` and ``priority``, which say nothing here, where no
+            other run waits. ``after`` is refused: there are no runs to wait for.
         settings: Those of the process if left out.
 
     Raises:
@@ -130,8 +138,10 @@ def _execute(steps: Iterable[StepSpec], context: Values | None, options: Values 
 
 def plan_here(steps: Iterable[StepSpec], context: Values | None, options: Values | None, settings: Settings) -> Plan:
     """Return the plan of steps whose code is in this process; takes and raises what `execute_steps` does."""
+    document = {**(options or {}), "steps": steps, "context": context}
+    refused = [Problem(option, NO_RUNS_HERE) for option in OF_OTHER_RUNS if document.get(option)]
     return make_plan(
-        read_batch({**(options or {}), "steps": steps, "context": context}, settings=settings),
+        read_batch(document, settings=settings, problems=refused),
         find_facts=lambda name: None,
         find_definition=lambda name: _find(name, settings.step_modules),
         nearest=_registry.nearest,

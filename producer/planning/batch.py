@@ -33,6 +33,9 @@ BATCH_KEYS: Final = (
     "name",
     "priority",
     "after",
+    "idempotency_key",
+    "supersede",
+    "queue_timeout",
 )
 
 BODY_PATH: Final = "then"
@@ -52,6 +55,9 @@ class BatchOptions(TypedDict, total=False):
     name: str | None
     priority: Priority | None
     after: Sequence[str] | None  # ids of runs that must have settled first
+    idempotency_key: str | None
+    supersede: str | None
+    queue_timeout: float | None  # seconds until its first step must have started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,9 @@ class Batch:
         name: What people call it.
         priority: How urgent it is.
         after: Ids of the runs that must have settled before it begins.
+        idempotency_key: Submitting again under it returns the run that is there.
+        supersede: The place that it takes; the run that has it is cancelled.
+        queue_timeout_s: How long it may wait for its first step to start, in seconds.
         problems: What is wrong with it; `make_plan` refuses a batch that has any.
     """
 
@@ -88,6 +97,9 @@ class Batch:
     name: str | None = None
     priority: Priority | None = None
     after: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+    supersede: str | None = None
+    queue_timeout_s: float | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -126,6 +138,9 @@ def read_batch(document: Mapping[str, object], *, settings: Settings, problems: 
         name=reader.title(document.get("name"), "name"),
         priority=reader.choice(document.get("priority"), "priority", PRIORITIES),
         after=reader.run_ids(document.get("after"), "after"),
+        idempotency_key=reader.title(document.get("idempotency_key"), "idempotency_key"),
+        supersede=reader.title(document.get("supersede"), "supersede"),
+        queue_timeout_s=reader.seconds(document.get("queue_timeout"), "queue_timeout", DEADLINE_RANGE_S),
         then=None if body is None else calls[-1],
         problems=tuple(reader.problems),
     )

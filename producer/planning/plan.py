@@ -84,6 +84,9 @@ class Plan:
         name: What people call the run.
         priority: 1, 10 more where it has critical steps, 5 more where its caller says that it is urgent.
         after: Ids of the runs that must have settled before it begins.
+        idempotency_key: Submitting again under it returns the run that is there.
+        supersede: The place that it takes; the run that has it is cancelled.
+        queue_timeout_s: How long it may wait for its first step to start, in seconds.
     """
 
     steps: tuple[PlannedStep, ...]
@@ -101,6 +104,9 @@ class Plan:
     name: str | None = None
     priority: int = 1
     after: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+    supersede: str | None = None
+    queue_timeout_s: float | None = None
 
     @property
     def sequential_count(self) -> int:

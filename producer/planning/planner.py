@@ -116,6 +116,9 @@ def _assemble(batch: Batch, steps: Sequence[PlannedStep], classification: Classi
         name=batch.name,
         priority=run_priority(has_critical_steps=bool(classification.critical), is_high=batch.priority == "high"),
         after=batch.after,
+        idempotency_key=batch.idempotency_key,
+        supersede=batch.supersede,
+        queue_timeout_s=batch.queue_timeout_s,
     )
 
 

@@ -178,6 +178,25 @@ class Scripts:
         with in_our_words(self._url):
             return self._client.smembers(key)  # type: ignore[return-value]
 
+    def now_ms(self) -> float:
+        """Return Redis time in milliseconds."""
+        with in_our_words(self._url):
+            found: Any = self._client.time()
+        return float(found[0] * 1000 + found[1] / 1000)
+
+    def keep_newest(self, key: str, entries: Sequence[str], count: int) -> None:
+        """Put entries, the oldest first, at the head of a list that keeps its newest ``count``."""
+        with in_our_words(self._url), self._client.pipeline() as pipeline:
+            pipeline.lpush(key, *entries)
+            pipeline.ltrim(key, 0, count - 1)
+            pipeline.execute()
+
+    def head_of(self, key: str, count: int) -> list[bytes]:
+        """Return the first entries of a list."""
+        with in_our_words(self._url):
+            found: Any = self._client.lrange(key, 0, count - 1)
+        return list(found)
+
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()

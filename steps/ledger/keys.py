@@ -19,9 +19,12 @@
 | backlog:QUEUE | zset | runs with unsettled steps on the queue, by when they were accepted (milliseconds) |
 | stats, step_stats | hash | counts of the site, and of each step by its name, since they were first written |
 | places:STEP | set | RUN:INDEX, the places taken of a step with max_running |
-| held:STEP | zset | RUN:INDEX, those that wait for such a place, by since when (milliseconds) |
-| starts:STEP | list | the last starts given to a step with a rate (microseconds) |
+| held:STEP | zset | RUN:INDEX, those in line for such a place or start, by since when (microseconds) |
+| starts:STEP | list | the last starts of a step with a rate (microseconds) |
+| key:KEY | string | RUN and a digest of its plan: whose idempotency key it is |
+| latest:NAME | string | the last run that took this place from the one before it |
 | inbox:ID, alive:ID | list, string | completion notices for a waiting process; present while it waits |
+| dead_letters | list | the last 1,000 messages that were not understood, the newest first |
 """
 
 from typing import Final
@@ -53,6 +56,8 @@ KEY_FAMILIES: Final = (
     "places",
     "held",
     "starts",
+    "key",
+    "latest",
     "inbox",
     "alive",
 )
@@ -66,6 +71,11 @@ def key_root(prefix: str) -> str:
 def inbox_key(prefix: str, inbox: str) -> str:
     """Return the list a waiting process pops its notices from."""
     return f"{key_root(prefix)}inbox:{inbox}"
+
+
+def dead_letters_key(prefix: str) -> str:
+    """Return the list of messages that were not understood; no script uses it."""
+    return f"{key_root(prefix)}dead_letters"
 
 
 def lua_names() -> str:

@@ -1,15 +1,19 @@
 """The one seam to the run state in Redis: verbs of the domain, each a single script call."""
 
 import json
+import logging
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from config.limits import OLDEST_REDIS
 from config.settings import Settings
-from steps.errors import InvalidBatch, QueueFull, RunUnknown, UnfitRedis
+from steps.errors import InvalidBatch, KeyConflict, QueueFull, RunUnknown, UnfitRedis
 from steps.ledger import replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
-from steps.ledger.keys import inbox_key, key_root
+from steps.ledger.dead_letter import DeadLetter
+from steps.ledger.keys import dead_letters_key, inbox_key, key_root
 from steps.ledger.records import (
     Beat,
     Claimed,
@@ -29,6 +33,13 @@ from steps.ledger.records import (
 )
 from steps.ledger.scripts import SCRIPTS
 from steps.problem import Problem
+
+logger = logging.getLogger(__name__)
+
+ROLLED_BACK: Final = (
+    "Redis came back with older data: the site's sequence is %d and was %d. Runs accepted in between are lost, "
+    "outcomes fixed in between may be fixed anew"
+)
 
 Marks: TypeAlias = Sequence[tuple[str, int]]
 
@@ -56,6 +67,9 @@ ALIVE_S: Final = 60
 CANCEL_GRACE_S: Final = 5.0
 """How long running steps of a cancelled run have to stop."""
 
+DEAD_LETTERS_KEPT: Final = 1_000
+"""Messages that were set aside and are still there to look at, the newest."""
+
 
 class Ledger:
     """The run state of one site.
@@ -65,6 +79,9 @@ class Ledger:
         scripts: The connection to run on; by default a new one to ``url``.
         url: The Redis to connect to; needed where ``scripts`` is not given.
 
+    Attributes:
+        rollbacks: How often Redis was seen to come back with older data.
+
     Every verb raises `BrokerUnavailable` where Redis does not answer in time; all are safe to repeat.
     """
 
@@ -72,6 +89,8 @@ class Ledger:
         self._settings = settings
         self._scripts = scripts or Scripts(connect(settings, url), url=url)
         self._root = key_root(settings.key_prefix)
+        self._sequence = 0
+        self.rollbacks = 0
         limits = (
             round(settings.republish_s * 1000),
             round(settings.lane_hold_s * 1000),
@@ -83,8 +102,24 @@ class Ledger:
         self._limits = "|".join(map(str, limits))
 
     def _run(self, verb: str, *arguments: RedisArgument) -> replies.Reply:
+        seen = self._sequence
         reply: replies.Reply = self._scripts.run(SCRIPTS[verb], self._root, self._limits, *arguments)
+        self._note_sequence(int(reply[0]), seen)
         return reply
+
+    def _note_sequence(self, sequence: int, seen: int) -> None:
+        """Tell of a Redis that came back older: the site's sequence never falls by itself.
+
+        Args:
+            sequence: That of a reply.
+            seen: The highest one there was before its call was sent; replies may overtake one another.
+        """
+        if sequence < seen:
+            logger.error(ROLLED_BACK, sequence, seen)
+            self.rollbacks += 1
+            self._sequence = sequence
+        elif sequence > self._sequence:
+            self._sequence = sequence
 
     # the way in ---------------------------------------------------------------------------------------------------
 
@@ -99,6 +134,7 @@ class Ledger:
         Raises:
             QueueFull: A queue of the run has no room for its steps.
             RunUnknown: A run that it is to begin after is not there.
+            KeyConflict: A run with another plan has its idempotency key.
             InvalidBatch: As many runs wait for that one as may.
         """
         fields = replies.fields_of(run)
@@ -128,8 +164,14 @@ class Ledger:
             run.priority,
             ",".join(run.after),
             replies.lines_of(run.rules),
+            run.key,
+            run.digest,
+            run.supersedes,
+            "" if run.queue_timeout_s is None else round(run.queue_timeout_s * 1000),
             *rest,
         )
+        if reply[1] == b"conflict":
+            raise KeyConflict(run.key, reply[2].decode())
         if reply[1] == b"full":
             raise QueueFull(reply[2].decode(), int(reply[3]), self._settings.queue_limit)
         if reply[1] == b"missing":
@@ -167,7 +209,9 @@ class Ledger:
         """Bring a keeper's news and do what is due."""
         known = json.dumps(dict(beat.known))
         known_ttl_ms = self._settings.known_steps_ttl_s * 1000
-        return replies.ticked_of(self._run("tick", *replies.beat_flat(beat, known), known_ttl_ms))
+        return replies.ticked_of(
+            self._run("tick", *replies.beat_flat(beat, known), known_ttl_ms, self._settings.critical_queue)
+        )
 
     # the way out --------------------------------------------------------------------------------------------------
 
@@ -205,6 +249,28 @@ class Ledger:
         unfinished, ready = replies.names_of(reply[3]), replies.ready_of(reply[2])
         return ready + self.finish(unfinished)
 
+    def pause(self, run_id: str) -> tuple[Ready, ...]:
+        """Let nothing of a run start; what runs, runs on. Returns what is ready to be published because of it.
+
+        Raises:
+            RunUnknown: There is no such run.
+        """
+        return self._turn("pause", run_id)
+
+    def resume(self, run_id: str) -> tuple[Ready, ...]:
+        """Let a paused run go on; returns what is ready to be published because of it.
+
+        Raises:
+            RunUnknown: There is no such run.
+        """
+        return self._turn("resume", run_id)
+
+    def _turn(self, verb: str, run_id: str) -> tuple[Ready, ...]:
+        reply = self._run(verb, run_id)
+        if reply[1] == b"gone":
+            raise RunUnknown(run_id)
+        return replies.ready_of(reply[2]) + self.finish(replies.names_of(reply[3]))
+
     def cancel_step(self, run_id: str, index: int, reason: str) -> tuple[Ready, ...]:
         """Cancel one step by its ledger index; one that runs is asked to stop. Returns what is ready because of it.
 
@@ -225,13 +291,13 @@ class Ledger:
         self, run_id: str, reason: str, *, first: int, count: int, queue: str, stop_running: bool
     ) -> StepsCancelled:
         ready: tuple[Ready, ...] = ()
-        cancelled, end = 0, first + count
-        while first >= 0:
-            reply = self._run("cancel_steps", run_id, first, end - first, queue, reason, int(stop_running))
+        cancelled = 0
+        while count > 0:
+            reply = self._run("cancel_steps", run_id, first, count, queue, reason, int(stop_running))
             if reply[1] == b"gone":
                 raise RunUnknown(run_id)
             ready += replies.ready_of(reply[2]) + self.finish(replies.names_of(reply[3]))
-            cancelled, first = cancelled + int(reply[4]), int(reply[5])
+            cancelled, count = cancelled + int(reply[4]), int(reply[5])
         return StepsCancelled(cancelled, ready)
 
     def finish(self, run_ids: Sequence[str]) -> tuple[Ready, ...]:
@@ -268,9 +334,10 @@ class Ledger:
 
     def purge(self, *, before_ms: float) -> int:
         """Forget the runs that had settled by then (epoch ms); returns how many."""
-        total = 0
-        while purged := int(self._run("purge", round(before_ms), RUNS_A_LOOK)[1]):
-            total += purged
+        total, kept, seen = 0, 0, RUNS_A_LOOK
+        while seen == RUNS_A_LOOK:
+            _, seen, purged = self._run("purge", round(before_ms), kept, RUNS_A_LOOK)
+            total, kept = total + purged, kept + seen - purged
         return total
 
     def events(self, run_id: str, after: str, *, count: int = SLICE) -> list[EventRecord]:
@@ -367,6 +434,17 @@ class Ledger:
         policy = str(facts.get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             raise UnfitRedis(f"this Redis may evict keys (maxmemory-policy {policy}): set it to noeviction")
+
+    def set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep messages that were not understood; their times are of this machine, those kept are Redis time."""
+        ahead_ms = self._scripts.now_ms() - time.time() * 1000
+        entries = [replace(letter, at_ms=round(letter.at_ms + ahead_ms, 3)).encode() for letter in letters]
+        self._scripts.keep_newest(dead_letters_key(self._settings.key_prefix), entries, DEAD_LETTERS_KEPT)
+
+    def dead_letters(self, count: int = DEAD_LETTERS_KEPT) -> tuple[DeadLetter, ...]:
+        """Return the messages that were set aside last, the newest first."""
+        found = self._scripts.head_of(dead_letters_key(self._settings.key_prefix), count)
+        return tuple(DeadLetter.decode(entry) for entry in found)
 
     def close(self) -> None:
         """Let go of the connections."""

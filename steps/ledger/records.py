@@ -29,7 +29,8 @@ class NewRun:
     """A run to open; steps in ledger order: critical ones, then parallel ones by queue, then the completion body.
 
     ``after`` are runs that must settle first, ``rules`` counts the decisions of each rule, ``limits`` are those of the
-    steps that have some, by ledger index.
+    steps that have some, by ledger index. ``key`` is its idempotency key and ``digest`` that of its plan; the run that
+    has the place named in ``supersedes`` is cancelled; ``queue_timeout_s`` limits the wait for its first step.
     """
 
     run_id: str
@@ -49,6 +50,10 @@ class NewRun:
     after: tuple[str, ...] = ()
     rules: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[int, SiteLimits] = field(default_factory=dict)
+    key: str = ""
+    digest: str = ""
+    supersedes: str = ""
+    queue_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +69,23 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The answer to open: whether this call created the run, and what to publish."""
+    """The answer to open: whether this call created the run, what to publish, what has more to sweep.
+
+    ``run_id`` is the run that has the idempotency key, where that is another one.
+    """
 
     created: bool
     ready: tuple[Ready, ...]
+    unfinished: tuple[str, ...] = ()
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedStep:
-    """The right to run one attempt: ``call`` is the encoded step call, times are as of the claim."""
+    """The right to run one attempt: ``call`` is the encoded step call, times are as of the claim.
+
+    A suspect was running beside others when its worker died: it is to run alone.
+    """
 
     index: int
     fence: int
@@ -80,6 +93,7 @@ class ClaimedStep:
     failures: int
     queued_ms: float
     call: bytes
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

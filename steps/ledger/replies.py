@@ -40,15 +40,17 @@ def names_of(rows: Reply) -> tuple[str, ...]:
 
 def opened_of(reply: Reply) -> Opened:
     """Read the reply of open, where it was not refused."""
-    return Opened(created=reply[1] == b"opened", ready=ready_of(reply[2]))
+    if reply[1] == b"same":
+        return Opened(created=False, ready=(), run_id=reply[2].decode())
+    return Opened(created=reply[1] == b"opened", ready=ready_of(reply[2]), unfinished=names_of(reply[3]))
 
 
 def claimed_of(standing: Reply, more: bytes, rows: Reply, meta: bytes) -> Claimed:
     """Read what was claimed."""
     now, left, settled = int(standing[0]), int(standing[1]), int(standing[2])
     steps = tuple(
-        ClaimedStep(int(index), int(fence), int(attempt), int(failures), int(queued) / 1000, call)
-        for index, fence, attempt, failures, queued, call in rows
+        ClaimedStep(int(index), int(fence), int(attempt), int(failures), int(queued) / 1000, call, suspect == b"1")
+        for index, fence, attempt, failures, queued, call, suspect in rows
     )
     remaining_s = None if left < 0 else left / MICROSECONDS
     return Claimed(steps, now / 1000, remaining_s, settled, more == b"1", meta)
@@ -90,8 +92,8 @@ def run_facts_of(now_us: bytes, row: Reply) -> RunFacts | None:
 
 
 def _delayed_of(text: str) -> DelayedStep:
-    index, at_us, failures, place, start = text.split("|")
-    return DelayedStep(int(index), int(at_us or 0) / 1000, int(failures), place == "place", start == "1")
+    index, at_us, failures, held_for = text.split("|")
+    return DelayedStep(int(index), int(at_us or 0) / 1000, int(failures), held_for == "place", held_for == "start")
 
 
 def ticked_of(reply: Reply) -> Ticked:

@@ -53,6 +53,8 @@ LANE_LIFE: Final[dict[str, dict[str, str]]] = {
     "offered": {
         "enter": "offered",  # behind the head
         "claim": "held",
+        "hold_back": "waiting",  # the step finds no place: the head keeps the lane for a while
+        "pass": "waiting",  # what it offers was cancelled: its turn passes to another lane, and will be back
         "leave": "idle",  # the last run in line was stopped
         "next": "offered",  # the head left, the run behind it is offered
         "next_early": "waiting",  # the head left, the run behind it has its turn in another lane
@@ -79,8 +81,9 @@ LANE_LIFE: Final[dict[str, dict[str, str]]] = {
     },
     "waiting": {
         "enter": "waiting",
-        "due": "offered",  # the wait for a retry is over
+        "due": "offered",  # the wait for a retry or a place is over
         "turn": "offered",  # the head is done in the other lane
+        "cancel": "offered",  # what the head waited for is cancelled
         "leave": "idle",
         "next": "offered",
         "next_early": "waiting",

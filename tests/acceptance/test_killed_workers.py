@@ -34,7 +34,7 @@ def test_a_parallel_worker_killed_mid_batch_loses_nothing(mortal_site: WorkerSit
     result = _gather_once(site, run)
     assert [one.status for one in result.outcomes] == ["succeeded"] * 9 + ["failed"]
     assert [one.attempts for one in result.outcomes] == [2 if one.id in struck else 1 for one in result.outcomes]
-    assert site.deaths(run.id) == len(struck)
+    assert site.deaths(run.id) == 0, "of those who ran beside others, nobody knows who was to blame"
 
 
 def test_a_critical_worker_killed_mid_batch_loses_nothing(

@@ -148,7 +148,7 @@ def test_should_fallback_to_sequential_execution_on_error(
     def broken(name: str) -> None:
         raise RuntimeError(f"no pattern can be searched in {name}")
 
-    monkeypatch.setattr(producer._classifier, "_by_pattern", broken)
+    monkeypatch.setattr(producer._plans._classifier, "_by_pattern", broken)
     labels = ["a", "b", "c", "d"]
     result = producer.run(
         [{"name": "GetJournalStep", "params": {"journal": journal.path, "label": label}} for label in labels],

@@ -1,9 +1,12 @@
 """Compares what Redis holds of a site with the model, and every change with the tables of steps.ledger.states."""
 
+from collections import Counter
 from typing import Any
 
 from steps.ledger.states import LANE_LIFE, START_OF_LANE, START_OF_STEP, STEP_LIFE
-from tests.support.ledger_model import LANES, NOT_STARTED, ModelRun, ModelSite
+from steps.outcome import STATUSES
+from tests.support.ledger_model import ModelSite
+from tests.support.ledger_model_run import LANES, MAX_RUNNING, NOT_STARTED, ModelRun
 from tests.support.ledger_sight import LaneSight, Record, events_between, lane_events, state_of_lane, state_of_step
 
 QUEUES = ("critical", "parallel", "other")
@@ -32,6 +35,8 @@ class Comparison:
         for lane in LANES:
             look.zrange(f"{self.root}lane:{lane}", 0, -1)
         seen = look.execute()
+        self._compare_limits()
+        self._compare_counts([seen[at] for at in range(len(runs))])
         records = {run.name: record for run, record in zip(runs, seen, strict=False)}
         for run in runs:
             self._compare_run(run, records[run.name])
@@ -60,6 +65,8 @@ class Comparison:
         if seen != before:
             self.walked.update(("step", *way) for way in events_between(STEP_LIFE, before, seen, events))
         self.steps_seen[key] = seen
+        if (text := record.get(b"s%d" % index)) is not None:
+            assert int(text.split(b"|")[2]) == step.deaths, (run, index)
         if step.state in NOT_STARTED:
             assert seen in {"waiting", "ready", "published"}, (run, index)
             assert (seen != "waiting") == (step.state == "ready" or self.site.is_reached(run, index)), (run, index)
@@ -77,6 +84,28 @@ class Comparison:
         unsettled = [step.queue for run in self.site.runs.values() for step in run.plain if step.status is None]
         for queue in QUEUES:
             assert int(pending.get(queue.encode(), 0)) == unsettled.count(queue), queue
+
+    def _compare_limits(self) -> None:
+        for name, most in MAX_RUNNING.items():
+            places = {place.decode() for place in self.client.smembers(f"{self.root}places:{name}")}
+            line = [claim.decode() for claim in self.client.zrange(f"{self.root}held:{name}", 0, -1)]
+            assert len(places) <= most, name
+            assert places == {f"{run}:{index}" for run, index in self.site.places[name]}, name
+            assert line == [f"{run}:{index}" for _, (run, index) in self.site.waiting[name]], name
+
+    def _compare_counts(self, records: list[Record]) -> None:
+        """Statistics are the outcomes, counted: over the site, in each run, and for each step."""
+        runs = list(self.site.runs.values())
+        settled = [step for run in runs for step in run.plain if step.status is not None]
+        counts = self.client.hgetall(f"{self.root}stats")
+        for status in STATUSES:
+            assert int(counts.get(status.encode(), 0)) == sum(step.status == status for step in settled), status
+        assert int(counts.get(b"runs", 0)) == sum(run.left == 0 for run in runs)
+        for run, record in zip(runs, records, strict=True):
+            tally = [sum(step.status == status for step in run.plain) for status in STATUSES]
+            assert record.get(b"tally", b"0|0|0|0|0|0").decode() == "|".join(map(str, tally)), run
+        by_step = Counter(f"{step.status}|{step.name}" for step in settled)
+        assert {name.decode(): int(n) for name, n in self.client.hgetall(f"{self.root}step_stats").items()} == by_step
 
     def _compare_claims(self, worker: str, claims: Record) -> None:
         held = {f"{name}:{index}": fence for (name, index), fence in self.site.claims[worker].items()}

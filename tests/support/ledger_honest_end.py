@@ -50,11 +50,11 @@ class HonestEnd(LedgerRig):
                 claimed = settled.next
 
     def _nothing_is_left_over(self) -> None:
-        self._bring_due("check:", "retry:", "sweep:")
+        self._bring_due("check:", "retry:", "sweep:", "limit:", "stepout:")
         for worker in WORKERS:  # the first brings what is due to its end, each hears what it was asked to stop
             self._beat(worker)
         keys = {key.decode().removeprefix(self.root) for key in self.client.keys(f"{self.root}*")}
-        gone = ("due", "lanes", "lane:", "claims:", "stops:", "open_runs", "backlog:")
+        gone = ("due", "lanes", "lane:", "claims:", "stops:", "open_runs", "backlog:", "places:", "held:", "starts:")
         assert not {key for key in keys if key.startswith(gone)}, keys
         assert set(self.client.hvals(f"{self.root}pending")) <= {b"0"}
         for run in self.runs:

@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 
 from steps.ledger.records import Beat
 from tests.support.ledger_honest_end import HonestEnd
-from tests.support.ledger_model import ModelRun, plan_of
+from tests.support.ledger_model_run import ModelRun, plan_of
 from tests.support.ledger_rig import FOLLOWS, LANE_FOLLOWS, WORKERS
 from tests.support.ledger_troubles import Troubles
 
@@ -32,6 +32,9 @@ SHAPES = [
     ["parallel"] * 5,
     ["parallel", "parallel", "other"],
 ]
+NAMES = [("Plain",), ("Plain",), ("One",), ("Two",), ("Plain", "One"), ("One", "Two")]
+"""What the steps of a run are called, by turns: how many run at once goes by the name."""
+
 BODIES = [None, None, None, "parallel", "a", "b"]
 
 ENDINGS = ["ok", "ok", "failed", "retry", "park", "release", "stale"]
@@ -76,22 +79,25 @@ class LedgerMachine(Troubles, HonestEnd):
             "settle": 10 * is_running,
             "vacate": 4 * is_settled,
             "trouble": 3 * (is_running or is_settled),
-            "retries_fall_due": 3 * bool(self._in_state("delayed")),
+            "retries_fall_due": 3 * any(not run.steps[at].is_held for run, at in self._in_state("delayed")),
             "stop": bool(open_runs) * (1 + 2 * has_line),
             "the_grace_ends": 3 * any(run.stop for run in open_runs),
+            "cancel_a_step": 2 * bool(open_runs),
+            "places_are_not_taken_up": 2 * bool(self.site.kept_places()),
+            "waits_for_places_grow_long": any(self.site.waiting.values()),
             "tick": 1,
             "the_clock_is_set_back": 1,
             "the_site_comes_back_older": self.site.last_fence < self._now_us(),
         }
 
     def open(self) -> None:
-        kinds, body = self._draw(SHAPES), self._draw(BODIES)
+        kinds, body, names = self._draw(SHAPES), self._draw(BODIES), self._draw(NAMES)
         shape = {
             "max_concurrency": self._draw([1, 2, 3]),
             "critical_first": self._draw([True, True, False]),
             "stops_at_failure": self._draw([True, False]),
         }
-        model, run = plan_of(f"r{len(self.runs)}", kinds, body, shape)
+        model, run = plan_of(f"r{len(self.runs)}", kinds, body, shape, names)
         with self._comparing(steps=FOLLOWS, lanes=LANE_FOLLOWS):
             self.messages += self.ledger.open(run).ready
             again = self.ledger.open(run)
@@ -117,8 +123,8 @@ class LedgerMachine(Troubles, HonestEnd):
         kind, want = self._draw(LANE_ENDINGS if step.critical else ENDINGS), self._draw([0, 1, 2])
         fate = self._fate(index, step.fence - 1 if kind == "stale" else step.fence, kind)
         goes_on = want > 0 and kind != "settle_only"
-        own = FATE_EVENTS.get(kind, ENDS) | (ENDS if run.stop else frozenset())
-        more = frozenset({"claim", "publish"} if goes_on else ())
+        own = FATE_EVENTS.get(kind, ENDS) | (ENDS if run.stop or step.is_cancelled else frozenset())
+        more = frozenset({"claim", "publish", "hold_back"} if goes_on else ())
         with self._comparing(steps=FOLLOWS | own | more, lanes=LANE_FOLLOWS | own | more):
             if goes_on:
                 settled = self.ledger.settle_and_claim_next(run.name, parcel, [fate], worker=step.worker, want=want)
@@ -131,7 +137,7 @@ class LedgerMachine(Troubles, HonestEnd):
                 self.site.settle(run, index, kind)
             if goes_on:
                 is_refused = kind == "stale" and step.critical
-                expected = 0 if is_refused else self.site.grants(run, parcel, step.worker, want)
+                expected = [] if is_refused else self.site.claim(run, parcel, step.worker, want)
                 self._note_claim(run, parcel, step.worker, settled.next, expected)
 
     def vacate(self) -> None:
@@ -175,6 +181,27 @@ class LedgerMachine(Troubles, HonestEnd):
                 self.has_lost_messages = True  # watch does not say what became ready
             self.site.stop(run, "cancelled" if how == "cancel" else "timed_out")
             self.client.zadd(f"{self.root}due", {f"final:{run.name}": FAR_FUTURE_MS}, xx=True)
+
+    def cancel_a_step(self) -> None:
+        run = self._draw([run for run in self.runs if run.phase == "open"])
+        index = self._draw(range(run.size))
+        # A message that is on its way to the step is now one to the next.
+        with self._comparing(steps=FOLLOWS | {"stop", "publish"}, lanes=LANE_FOLLOWS | {"cancel", "pass"}):
+            self.messages += self.ledger.cancel_step(run.name, index, "not this one")
+            self.site.cancel_step(run, index)
+
+    def places_are_not_taken_up(self) -> None:
+        with self._comparing(steps=FOLLOWS, lanes=LANE_FOLLOWS):
+            self._bring_due("limit:")
+            self._tick(Beat())
+            for name, index in self.site.kept_places():
+                self.site.give_place(self.site.runs[name], index)
+
+    def waits_for_places_grow_long(self) -> None:
+        with self._comparing(steps=FOLLOWS, lanes=LANE_FOLLOWS):
+            self._bring_due("stepout:")
+            self._tick(Beat())
+            self.site.step_out()
 
     def the_grace_ends(self) -> None:
         run = self._draw([run for run in self.runs if run.stop and run.phase == "open"])

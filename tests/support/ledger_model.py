@@ -1,14 +1,10 @@
 """A model of runs, steps, lanes and claims after the tables of steps.ledger.states: what each verb must bring about."""
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from steps.ledger.records import NewRun, ParcelRange
+from steps.ledger.records import ParcelRange
 from steps.ledger.states import START_OF_STEP, after
+from tests.support.ledger_model_limits import ModelLimits
+from tests.support.ledger_model_run import NOT_STARTED, ModelRun, ModelStep
 
-LANES = ("a", "b")
-NOT_STARTED = frozenset({"waiting", "ready"})
-HOLDING = frozenset({"running", "settled"})
 MAX_DEATHS = 3
 
 GIVEN_BACK = {"retry": "retry", "long_retry": "retry", "park": "park", "release": "release"}
@@ -17,113 +13,11 @@ GIVEN_BACK = {"retry": "retry", "long_retry": "retry", "park": "park", "release"
 STEPS_OUT = frozenset({"long_retry", "park"})
 
 
-@dataclass
-class ModelStep:
-    """A step; not yet started is ``waiting``, or ``ready`` where it was given back."""
-
-    queue: str
-    lane: str
-    state: str = START_OF_STEP
-    status: str | None = None
-    fence: int = 0
-    worker: str = ""
-    deaths: int = 0
-    starts: int = 0
-    failures: int = 0
-
-    @property
-    def critical(self) -> bool:
-        return self.lane != ""
-
-    def go(self, event: str) -> None:
-        self.state = after(self.state, event)
-
-    def end(self, event: str, status: str) -> None:
-        self.go(event)
-        self.status = status
-
-
-@dataclass(repr=False)
-class ModelRun:
-    """A run; its completion body, if it has one, is its last step."""
-
-    name: str
-    steps: list[ModelStep]
-    parcels: list[ParcelRange]
-    critical_parcels: int
-    has_body: bool
-    max_concurrency: int
-    critical_first: bool
-    stops_at_failure: bool
-    stop: str | None = None
-    away: bool = False
-    body_in_line: bool = False
-    fixed: dict[int, bytes] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return self.name
-
-    @property
-    def size(self) -> int:
-        return len(self.steps) - self.has_body
-
-    @property
-    def plain(self) -> list[ModelStep]:
-        return self.steps[: self.size]
-
-    @property
-    def critical_left(self) -> int:
-        return sum(step.critical and step.status is None for step in self.plain)
-
-    @property
-    def left(self) -> int:
-        return sum(step.status is None for step in self.plain)
-
-    @property
-    def running(self) -> int:
-        return sum(step.state == "running" and not step.critical for step in self.steps)
-
-    @property
-    def phase(self) -> str:
-        if self.left:
-            return "open"
-        return "body" if self.has_body and self.steps[-1].status is None else "closed"
-
-    def holding(self) -> int | None:
-        """The critical step that was claimed and has not vacated."""
-        return next((i for i, step in enumerate(self.steps) if step.critical and step.state in HOLDING), None)
-
-    def current(self) -> int | None:
-        """The critical step whose turn it is."""
-        if self.phase == "body":
-            return self.size if self.body_in_line else None
-        return next((i for i, step in enumerate(self.plain) if step.critical and step.status is None), None)
-
-    def parcel_of(self, index: int) -> int:
-        return next(k for k, parcel in enumerate(self.parcels) if parcel.first <= index <= parcel.last)
-
-    def is_body(self, parcel: int) -> bool:
-        return self.has_body and parcel == len(self.parcels) - 1
-
-    def gate_is_open(self) -> bool:
-        return not (self.critical_first and self.critical_left)
-
-    def lanes_ahead(self) -> set[str]:
-        """Where the run stands in line: the lanes of its parcels that are not done with."""
-        first = self.holding() if self.holding() is not None else self.current()
-        if first is None or self.away:
-            return set()
-        if first == self.size:
-            return {self.steps[first].lane}
-        return {parcel.lane for parcel in self.parcels[self.parcel_of(first) : self.critical_parcels]}
-
-
-class ModelSite:
+class ModelSite(ModelLimits):
     """All runs, the lines of the lanes, and what each worker has claimed."""
 
     def __init__(self) -> None:
-        self.runs: dict[str, ModelRun] = {}
-        self.lines: dict[str, list[str]] = {lane: [] for lane in LANES}
+        super().__init__()
         self.claims: dict[str, dict[tuple[str, int], int]] = {}
         self.asked: dict[str, list[tuple[str, int]]] = {}
         self.last_fence = 0
@@ -161,15 +55,29 @@ class ModelSite:
             return "taken"
         return "granted" if run.running < run.max_concurrency else "full"
 
-    def grants(self, run: ModelRun, parcel: int, worker: str, want: int) -> int:
-        """How many steps a claim must be granted."""
-        if worker not in self.claims or self.standing(run, parcel) != "granted":
-            return 0
-        span = run.parcels[parcel]
-        if span.lane:
-            return min(1, want)
-        unstarted = sum(step.state in NOT_STARTED for step in run.steps[span.first : span.last + 1])
-        return max(0, min(want, unstarted, run.max_concurrency - run.running))
+    def claim(self, run: ModelRun, parcel: int, worker: str, want: int) -> list[int]:
+        """Return the steps that a claim must be granted; those that there is no room for are held back."""
+        standing = self.standing(run, parcel)
+        if worker not in self.claims or standing not in {"granted", "taken"}:
+            return []
+        if not run.parcels[parcel].lane:
+            return self._claim_parallel(run, parcel, min(want, run.max_concurrency - run.running))
+        current = run.current()
+        return [current] if want > 0 and current is not None and self.has_room(run, current) else []
+
+    def _claim_parallel(self, run: ModelRun, parcel: int, want: int) -> list[int]:
+        taken: list[int] = []
+        given_back, cursor = run.given_back(parcel), run.cursor(parcel)
+        while len(taken) < want and given_back:
+            index = given_back.pop(0)
+            if run.steps[index].state == "ready" and self.has_room(run, index):
+                taken.append(index)
+        while len(taken) < want and cursor <= run.parcels[parcel].last:
+            if run.steps[cursor].state in NOT_STARTED and self.has_room(run, cursor):
+                taken.append(cursor)
+            cursor += 1
+        run.cursors[parcel] = cursor
+        return taken
 
     def is_reached(self, run: ModelRun, index: int) -> bool:
         """Whether a step that has not started may be published."""
@@ -199,34 +107,50 @@ class ModelSite:
         keeps_lane = kind == "settle_only" and step.critical
         if not keeps_lane:
             del self.claims[step.worker][run.name, index]
-        if kind in GIVEN_BACK and run.stop:
-            step.end("settle", run.stop)
+        if kind in GIVEN_BACK and self._end_of(run, step):
+            step.end("settle", self._end_of(run, step))
         elif kind in GIVEN_BACK:
             step.go(GIVEN_BACK[kind])
             step.failures += kind in {"retry", "long_retry"}
             run.away = run.away or (step.critical and kind in STEPS_OUT)
         else:
             step.end("settle_only" if keeps_lane else "settle", "failed" if kind == "failed" else "succeeded")
+        if not keeps_lane:
+            self.give_place(run, index)
+        if step.state == "ready":
+            run.give_back(index)
         self.follow(run, index)
+
+    @staticmethod
+    def _end_of(run: ModelRun, step: ModelStep) -> str:
+        """How a step ends that was stopped while it ran; empty for one that was not."""
+        return run.stop or ("cancelled" if step.is_cancelled else "")
 
     def vacate(self, run: ModelRun, index: int, event: str = "vacate") -> None:
         step = run.steps[index]
         del self.claims[step.worker][run.name, index]
         step.go(event)
+        self.give_place(run, index)
         self.tidy(run)
 
-    def take_back(self, worker: str, claim: tuple[str, int], *, announced: bool = False) -> None:
+    def take_back(self, worker: str, claim: tuple[str, int], *, announced: bool = False, alone: bool = False) -> None:
+        """A claim comes back: announced, or by a death, of the step alone or of the worker with all that it ran."""
         run, index = self.runs[claim[0]], claim[1]
         step = run.steps[index]
         if step.state == "settled":
             return self.vacate(run, index, "reap")
         del self.claims[worker][claim]
-        step.deaths += not announced
+        counts = alone or step.critical
+        step.deaths += counts and not announced
+        step.is_suspect = step.is_suspect or not (counts or announced)
         step.go("release" if announced else "reap")
-        if run.stop:
-            step.end("stop", run.stop)
+        if end := self._end_of(run, step):
+            step.end("stop", end)
         elif step.deaths >= MAX_DEATHS:
             step.state, step.status = after("running", "reap_at_limit"), "lost"
+        self.give_place(run, index)
+        if step.state == "ready":
+            run.give_back(index)
         return self.follow(run, index)
 
     def take_back_all(self, worker: str, *, announced: bool = False) -> None:
@@ -243,7 +167,23 @@ class ModelSite:
                 self.asked[step.worker].append((run.name, index))
             elif step.status is None:
                 step.end("stop", status)
+                self.leave_line(run, index)
         self.tidy(run)
+
+    def cancel_step(self, run: ModelRun, index: int) -> None:
+        step = run.steps[index]
+        if run.phase != "open" or run.stop:
+            return
+        if step.state == "running":
+            step.is_cancelled = True
+            self.asked[step.worker].append((run.name, index))
+        elif step.status is None:
+            step.end("stop", "cancelled")
+            self.leave_line(run, index)
+            self.follow(run, index)
+            current = run.current()
+            if run.away and current is not None and run.steps[current].state != "delayed":
+                self.come_back(run)
 
     def end_grace(self, run: ModelRun) -> None:
         for step in run.plain:
@@ -253,13 +193,23 @@ class ModelSite:
 
     def due(self) -> None:
         """All waits for a retry are over, in the order of the names that the ledger keeps them under."""
-        late = [(f"retry:{r.name}:{i}", r, s) for r in self.runs.values() for i, s in enumerate(r.steps)]
-        for _, run, step in sorted((one for one in late if one[2].state == "delayed"), key=lambda one: one[0]):
-            step.go("due")
-            if step.critical and run.away:
-                run.away = False
-                for lane in run.lanes_ahead():
-                    self.lines[lane].append(run.name)
+        late = [(f"retry:{r.name}:{i}", r, i) for r in self.runs.values() for i in self._delayed(r, is_held=False)]
+        for _, run, index in sorted(late, key=lambda one: one[0]):
+            run.steps[index].go("due")
+            run.give_back(index)
+            if run.steps[index].critical and run.away:
+                self.come_back(run)
+
+    def step_out(self) -> None:
+        """All critical steps that wait for a place have waited so long that the runs behind may pass."""
+        for run in self.runs.values():
+            run.away = run.away or any(run.steps[index].critical for index in self._delayed(run, is_held=True))
+            self.tidy(run)
+
+    @staticmethod
+    def _delayed(run: ModelRun, *, is_held: bool) -> list[int]:
+        steps = enumerate(run.steps)
+        return [index for index, step in steps if step.state == "delayed" and step.is_held == is_held]
 
     # what follows -------------------------------------------------------------------------------------------------
 
@@ -267,9 +217,10 @@ class ModelSite:
         step = run.steps[index]
         has_failed = step.status not in {None, "succeeded"}
         if step.critical and index < run.size and has_failed and run.stops_at_failure and not run.stop:
-            for later in run.plain[index + 1 :]:
-                if later.critical and later.status is None:
+            for at, later in enumerate(run.plain):
+                if at > index and later.critical and later.status is None:
                     later.end("stop", "skipped")
+                    self.leave_line(run, at)
         self.tidy(run)
 
     def tidy(self, run: ModelRun) -> None:
@@ -285,36 +236,3 @@ class ModelSite:
         if run.phase == "body" and run.steps[-1].critical and run.holding() is None and not run.body_in_line:
             run.body_in_line, run.away = True, False
             self.lines[run.steps[-1].lane].append(run.name)
-
-
-def plan_of(name: str, kinds: list[str], body: str | None, shape: dict[str, Any]) -> tuple[ModelRun, NewRun]:
-    """Build the same run for the model and for the ledger.
-
-    Kinds are lanes for critical steps and ``parallel`` or ``other``, the queue, for parallel ones; ``body`` likewise.
-    """
-    ordered = sorted(kinds, key=lambda kind: (kind not in LANES, kind == "other"))
-    parcels: list[ParcelRange] = []
-    for index, kind in enumerate(ordered):
-        queue, lane = ("critical", kind) if kind in LANES else (kind, "")
-        if parcels and (parcels[-1].queue, parcels[-1].lane) == (queue, lane):
-            parcels[-1] = ParcelRange(queue, lane, parcels[-1].first, index)
-        else:
-            parcels.append(ParcelRange(queue, lane, index, index))
-    critical_parcels = sum(parcel.lane != "" for parcel in parcels)
-    if body is not None:
-        queue, lane = ("critical", body) if body in LANES else (body, "")
-        parcels.append(ParcelRange(queue, lane, len(ordered), len(ordered)))
-    steps = [ModelStep(parcel.queue, parcel.lane) for parcel in parcels for _ in range(parcel.first, parcel.last + 1)]
-    model = ModelRun(name, steps, parcels, critical_parcels, body is not None, **shape)
-    run = NewRun(
-        run_id=name,
-        meta="{}",
-        calls=tuple(f'{{"id":"s{index}"}}' for index in range(len(steps))),
-        parcels=tuple(parcels),
-        critical_count=sum(kind in LANES for kind in ordered),
-        critical_parcels=critical_parcels,
-        deadline_s=3600,
-        has_body=body is not None,
-        **shape,
-    )
-    return model, run

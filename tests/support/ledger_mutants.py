@@ -10,11 +10,12 @@ from steps.ledger.scripts import SCRIPTS
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change to the text of the scripts; ``name`` says what goes wrong."""
+    """A change to the text of the scripts; ``name`` says what goes wrong, ``story`` which scenario tells of it."""
 
     name: str
     text: str
     instead: str = ""
+    story: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -26,8 +27,13 @@ MUTANTS = (
     Mutant("a held lane is granted again", " or get(R, 'hold') ~= '' or get(R, 'offered') ~= '1'", ""),
     Mutant("parallel steps do not wait for the critical ones", "  if not gate_is_open(R) then return {} end\n"),
     Mutant("max_concurrency is not kept", "count_of(R, 'maxc') - count_of(R, 'running'), SLICE", "SLICE"),
-    Mutant("deaths are not counted", "  if not announced then s.deaths = s.deaths + 1 end\n"),
-    Mutant("announced ends are deaths", "if not announced then s.deaths", "if true then s.deaths"),
+    Mutant("deaths are not counted", "    s.deaths = s.deaths + 1\n"),
+    Mutant("announced ends are deaths", "if how == DIED_ALONE or", "if how == ANNOUNCED or how == DIED_ALONE or"),
+    Mutant("deaths beside others are counted", "or how == WORKER_DIED and critical then", "or how == WORKER_DIED then"),
+    Mutant("deaths in a lane are not counted", " or how == WORKER_DIED and critical then", " then"),
+    Mutant("nobody is a suspect", "    put(R, 'q' .. i, '1')\n"),
+    Mutant("announced ends make suspects", "elseif how == WORKER_DIED then", "else"),
+    Mutant("a suspect makes suspects of all its run", " == '1' and get(R, 'q' .. i) == '1' end", " == '1' end"),
     Mutant(
         "fences are taken from the clock alone",
         "math.max((tonumber(call('HGET', SITE, 'fence')) or 0) + 1, NOW)",
@@ -57,7 +63,97 @@ MUTANTS = (
     ),
     Mutant("a claim that nobody knows of is left", "local R = not known_claims[claims[at]] and", "local R = false and"),
     Mutant("a released step is lost sight of", " .. i .. ',') end\nend", ") end\nend"),
+    Mutant(
+        "a place is not given back",
+        "if most and call('SREM', PLACES .. name, claim_field(R, i)) == 1 then move_line(name) end",
+    ),
+    Mutant("a free place is offered to nobody", "== 1 then move_line(name) end", "== 1 then return end"),
+    Mutant("a free place is not kept for the one in line", "        call('SADD', PLACES .. name, first)\n"),
+    Mutant("max_running is not kept", "most and not is_kept and call('SCARD', PLACES .. name) >= most", "false"),
+    Mutant("a place kept for a cancelled step is lost", "  if state == 'vacated' then leave_line(R, i) end\n"),
+    Mutant("a cancelled step is run", "if step_of(R, cursor).state ~= 'vacated' and has_room", "if has_room"),
+    Mutant(
+        "a step that was cancelled while it ran is run again",
+        "  if get(R, 'off' .. i) ~= '' then return 'cancelled', 'StepCancelled', get(R, 'off' .. i) end\n",
+    ),
+    Mutant(
+        "what is refused is counted",
+        "  if s.fence ~= fence then return '0' end\n",
+        "  if s.fence ~= fence then add(SITE_COUNTS, arg, 1); return '0' end\n",
+    ),
+    Mutant(
+        "what is skipped is not counted",
+        "  count_step(R, i, status, payload)\n",
+        "  if s.attempts > 0 then count_step(R, i, status, payload) end\n",
+    ),
 )
+
+STORY_MUTANTS = (
+    Mutant(
+        "a run does not come back for the others",
+        "  put(R, 'away', '')\n  enter_lanes(R, lanes_ahead(R))\nend\nsave",
+        "end\nsave",
+        story="a_run_that_has_stepped_out_for_a_cancelled_step_comes_back_for_the_others",
+    ),
+    Mutant(
+        "a follower is forgotten",
+        "      if count_of(F, 'waits') == 0 then come_again(F) end\n",
+        story="a_keeper_lets_a_run_begin_where_nobody_else_does",
+    ),
+    Mutant(
+        "a run waits for none of those before it",
+        "  if not has_begun(R) then return false end\n",
+        story="a_run_begins_when_the_one_before_it_has_settled",
+    ),
+    Mutant(
+        "a run of an earlier release begins again",
+        " or get(R, 'prio') == '' end",
+        " end",
+        story="a_run_that_an_earlier_release_opened_has_begun",
+    ),
+    Mutant(
+        "a deadline counts from the submission",
+        "  put(R, 'deadline', num(NOW + allowed_us))\n",
+        story="a_deadline_counts_from_a_runs_beginning",
+    ),
+    Mutant(
+        "those in line for a start are overtaken",
+        " and not overtakes then",
+        " then",
+        story="nobody_overtakes_those_in_line_for_a_start",
+    ),
+    Mutant("a start is not noted", "  call('RPUSH', STARTS .. name, num(NOW))\n", story="only_so_many_start_in_a_time"),
+    Mutant(
+        "the line of a step with a rate is not looked at again",
+        "  if at > NOW then move_line_at(name, at) end\n",
+        story="only_so_many_start_in_a_time",
+    ),
+    Mutant(
+        "a whole slice of cancelled steps hides the others",
+        "call('ZADD', DUE, num(NOW_MS), 'again:'",
+        "tostring('again:'",
+        story="more_cancelled_steps_than_one_call_may_touch_do_not_hide_those_behind",
+    ),
+    Mutant(
+        "parcels that were cancelled whole stop a run",
+        "    pass_on(R, k)\n  end\n",
+        "    pass_on(R, k)\n    return offer(R)\n  end\n",
+        story="parcels_that_were_cancelled_whole_hold_up_nothing",
+    ),
+    Mutant(
+        "what may still run in a lane is purged",
+        " and get(R, 'hold') == ''",
+        "",
+        story="a_run_whose_code_may_still_run_in_a_lane_is_kept",
+    ),
+    Mutant(
+        "a completion body is counted",
+        "  if i == count_of(R, 'n') then\n",
+        "  if i == count_of(R, 'n') then\n    count_step(R, i, status, payload)\n",
+        story="a_completion_body_is_not_counted",
+    ),
+)
+"""Bugs in what the machine does not try; a scenario must tell of each."""
 
 
 @contextmanager

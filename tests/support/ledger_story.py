@@ -1,20 +1,45 @@
 """Tells what a ledger answers, so that the same story can be compared between servers: no times, fences by name."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from steps.errors import SteplineError
 from steps.ledger.keys import key_root
-from steps.ledger.records import Beat, Claimed, ClaimedStep, NewRun, ParcelRange, Ready, Settled, StepFate, Ticked
+from steps.ledger.records import (
+    Beat,
+    Claimed,
+    ClaimedStep,
+    NewRun,
+    ParcelRange,
+    Ready,
+    Settled,
+    SiteLimits,
+    StepFate,
+    Ticked,
+)
+from steps.outcome import STATUSES
 from tests.support.ledgers import FAILED, OK, ledger_on
 
 SECOND_US = 1_000_000
 
+TIMES = ("since", "run_us")
+"""Counts that are not the same each time."""
 
-def run_of(name: str, *parcels: tuple[str, str, int], body: tuple[str, str] | None = None, **changes: Any) -> NewRun:
-    """Build a run of parcels given as queue, lane ('' for none) and number of steps; ``body`` is queue and lane."""
+
+def run_of(
+    name: str,
+    *parcels: tuple[str, str, int],
+    body: tuple[str, str] | None = None,
+    names: Sequence[str] = (),
+    **changes: Any,
+) -> NewRun:
+    """Build a run of parcels given as queue, lane ('' for none) and number of steps; ``body`` is queue and lane.
+
+    ``names`` are those of the first steps; the others have none, and what has no name is not counted by it.
+    """
     ranges, first = [], 0
     for queue, lane, count in parcels:
         ranges.append(ParcelRange(queue, lane, first, first + count - 1))
@@ -32,13 +57,29 @@ def run_of(name: str, *parcels: tuple[str, str, int], body: tuple[str, str] | No
     return NewRun(
         run_id=name,
         meta=json.dumps({"of": name}),
-        calls=tuple(f'{{"id":"s{index}"}}' for index in range(first + (body is not None))),
+        calls=tuple(_call(index, names[index : index + 1]) for index in range(first + (body is not None))),
         parcels=tuple(ranges),
         critical_count=sum(one.last - one.first + 1 for one in critical),
         critical_parcels=len(critical),
         has_body=body is not None,
         **shape,
     )
+
+
+def _call(index: int, name: Sequence[str]) -> str:
+    call = {"id": f"s{index}", **({"name": name[0]} if name else {})}
+    return json.dumps(call, ensure_ascii=False, separators=(",", ":"))
+
+
+def limited(
+    *steps: int,
+    name: str = "Fetch",
+    max_running: int | None = None,
+    starts: int | None = None,
+    within_s: float | None = None,
+) -> dict[int, SiteLimits]:
+    """Return the limits of some steps of a run, by ledger index; they are all one step, by ``name``."""
+    return dict.fromkeys(steps, SiteLimits(name, max_running, starts, within_s))
 
 
 def ok(step: ClaimedStep) -> StepFate:
@@ -87,7 +128,8 @@ class Story:
             opened = self.ledger.open(run, **options)
         except SteplineError as error:
             return self.tell(f"open {run.run_id}: {type(error).__name__} {error.args}")
-        return self.tell(f"open {run.run_id}: {'new' if opened.created else 'there'};", _ready(opened.ready))
+        standing = "new" if opened.created else f"it is {opened.run_id}" if opened.run_id else "there"
+        return self.tell(f"open {run.run_id}: {standing};", _ready(opened.ready))
 
     def claim(self, run: str, parcel: int, want: int = 1, worker: str = "w") -> Sequence[ClaimedStep]:
         claimed = self.ledger.claim(run, parcel, worker=worker, want=want, with_meta=True)
@@ -127,8 +169,40 @@ class Story:
         beat = self.ledger.tick(Beat("k", "leave")).beats[worker]
         self.tick(Beat(reap=((worker, beat),)))
 
+    def die_alone(self, run: str, step: ClaimedStep, worker: str = "w") -> None:
+        """The process of a step dies, and its worker lives on."""
+        self.tick(Beat(worker, dead_claims=((f"{run}:{step.index}", step.fence),)))
+
     def cancel(self, run: str) -> None:
         self.tell(f"cancel {run}:", _ready(self.ledger.cancel(run, "enough")))
+
+    def pause(self, run: str) -> None:
+        self._tell_turn("pause", run)
+
+    def resume(self, run: str) -> None:
+        self._tell_turn("resume", run)
+
+    def _tell_turn(self, verb: str, run: str) -> None:
+        try:
+            self.tell(f"{verb} {run}:", _ready(getattr(self.ledger, verb)(run)))
+        except SteplineError as error:
+            self.tell(f"{verb} {run}: {type(error).__name__}")
+
+    def cancel_step(self, run: str, index: int) -> None:
+        self.tell(f"cancel {run}:{index}:", _ready(self.ledger.cancel_step(run, index, "not this one")))
+
+    def clear(self, run: str, queue: str) -> None:
+        try:
+            cleared = self.ledger.clear(run, queue, "cleared")
+        except SteplineError as error:
+            return self.tell(f"clear {queue} of {run}: {type(error).__name__} {error.args}")
+        return self.tell(f"clear {queue} of {run}:", f"{cleared.count} cancelled;", _ready(cleared.ready))
+
+    def purge(self, *, older_than_s: float = -1.0) -> None:
+        """Forget what settled so long ago; by default whatever has settled."""
+        seconds, micros = self.client.time()
+        now_ms = seconds * 1000 + micros / 1000
+        self.tell("purge:", self.ledger.purge(before_ms=now_ms - older_than_s * 1000), "forgotten")
 
     def watch(self, *runs: str, inbox: str = "") -> None:
         self.tell("watch:", self.ledger.watch(inbox, runs))
@@ -138,6 +212,14 @@ class Story:
         due = [one for one in self.client.zrange(f"{self.root}due", 0, -1) if one.decode().startswith(f"{kind}:")]
         if due:
             self.client.zadd(f"{self.root}due", dict.fromkeys(due, 0))
+
+    def time_passes(self, seconds: float, step: str = "Fetch") -> None:
+        """Let the last starts of a step with a rate be so much longer ago, and its line be looked at."""
+        key = f"{self.root}starts:{step}"
+        for at, start in enumerate(self.client.lrange(key, 0, -1)):
+            self.client.lset(key, at, int(start) - round(seconds * SECOND_US))
+        self.bring_due("line")
+        self.tick()
 
     # what can be seen ---------------------------------------------------------------------------------------------
 
@@ -174,6 +256,36 @@ class Story:
             state, attempts, deaths, failures, *_ = text.decode().split("|")
             self.tell(f"{run}:{index} is {state} #{attempts}, died {deaths}, failed {failures}")
 
+    def limits(self, step: str = "Fetch") -> None:
+        """Tell who has a place of a step, and who waits in line for one or for its start."""
+        places = sorted(one.decode() for one in self.client.smembers(f"{self.root}places:{step}"))
+        line = [one.decode() for one in self.client.zrange(f"{self.root}held:{step}", 0, -1)]
+        self.tell(f"places of {step}:", " ".join(places) or "free", "in line:", " ".join(line) or "nobody")
+
+    def status(self, run: str, *fields: str) -> None:
+        """Tell these fields of a run's facts that are not empty, and what it waits for: step/failures."""
+        (facts,) = self.ledger.status([run])
+        if facts is None:
+            return self.tell(f"status of {run}: gone")
+        told = [f"{name}={facts.plain[name]}" for name in fields if facts.plain.get(name)]
+        told += [f"unclaimed on {queue}" for queue in facts.unclaimed]
+        waits = [
+            "place" if one.waits_for_place else "start" if one.waits_for_start else "time" for one in facts.delayed
+        ]
+        for wait in sorted(set(waits)):
+            steps = [one for one, what in zip(facts.delayed, waits, strict=True) if what == wait]
+            told.append(f"{wait} for {' '.join(f'{one.index}/{one.failures}' for one in steps)}")
+        return self.tell(f"status of {run}:", ", ".join(told) or "nothing to say")
+
+    def counts(self, *hidden: str) -> None:
+        """Tell the statistics of the site and of each step, but for times and for what is hidden."""
+        told = {name: count for name, count in sorted(self.ledger.counts().items()) if name not in (*TIMES, *hidden)}
+        outcomes = {name: told.pop(name) for name in STATUSES if name in told}
+        self.tell("outcomes:", *[f"{name} {count}" for name, count in outcomes.items()])
+        self.tell("site:", *[f"{name} {count}" for name, count in told.items() if not re.fullmatch(r"b\d+", name)])
+        for step, counts in sorted(self.ledger.step_counts().items()):
+            self.tell(f"step {step}:", *[f"{name} {count}" for name, count in sorted(counts.items())])
+
     def line(self, *lanes: str) -> None:
         for lane in lanes:
             line = [name.decode() for name in self.client.zrange(f"{self.root}lane:{lane}", 0, -1)]
@@ -198,7 +310,7 @@ class Story:
 
     def left_over(self) -> None:
         """Tell what is in Redis beside runs, workers and the site itself, once all that waits was brought due."""
-        for kind in ("retry", "check", "sweep", "deadline", "final"):
+        for kind in ("retry", "check", "sweep", "deadline", "final", "again", "line", "limit", "stepout"):
             self.bring_due(kind)
         self.ledger.tick(Beat())
         keys = sorted(key.decode().removeprefix(self.root) for key in self.client.keys(f"{self.root}*"))
@@ -230,7 +342,10 @@ class Story:
     def _claimed(self, claimed: Claimed) -> str:
         if not claimed.steps:
             return "nothing"
-        steps = [f"{one.index} {self.fence(one.fence)} #{one.attempt} after {one.failures}" for one in claimed.steps]
+        steps = [
+            f"{one.index} {self.fence(one.fence)} #{one.attempt} after {one.failures}{' suspect' * one.is_suspect}"
+            for one in claimed.steps
+        ]
         return ", ".join(steps) + ("; more" if claimed.has_more else "")
 
     def _fates(self, run: str, fates: Sequence[StepFate]) -> str:

@@ -40,7 +40,7 @@ class Troubles(LedgerRig):
         fence = self.site.claims[worker][name, index]
         with self._comparing(steps=FOLLOWS | TAKEN_BACK, lanes=LANE_FOLLOWS | LANE_TAKEN_BACK):
             self._tick(Beat(worker, "none", dead_claims=((f"{name}:{index}", fence),)))
-            self.site.take_back(worker, (name, index))
+            self.site.take_back(worker, (name, index), alone=True)
 
     def an_answer_was_lost(self, worker: str) -> None:
         """A worker has claimed something and does not know it: it beats on, and never runs it."""
@@ -57,9 +57,10 @@ class Troubles(LedgerRig):
         self.client.hset(key, field, "|".join(parts))
 
     def trouble_thrice(self) -> None:
-        """Whoever runs a certain step dies, or leaves, again and again: the third death is the limit."""
+        """A certain step, or whoever runs it, dies or leaves again and again: the third death alone is the limit."""
         run, parcel = self._draw(self._granted())
-        end = self._draw([self.die_and_come_back, self.leave_and_come_back])
+        end = self._draw([self.die_and_come_back, self.leave_and_come_back, self.a_child_dies])
         for _ in range(MAX_DEATHS):
             self._claim(run, parcel, "w1", 1)
-            end("w1")
+            if self.site.claims["w1"]:
+                end("w1")

@@ -21,6 +21,7 @@ from tests.support.processes import ROOT, children_of, clean_environment, wait_u
 
 STEP_MODULES = (
     "tests.support.held_steps",
+    "tests.support.own_process_steps",
     "tests.support.worker_steps",
     "examples.view_switch.steps",
     "examples.view_switch.ten_sleeps",

@@ -220,6 +220,31 @@ step(name="GetForkingStep", critical=False)(_forking)
 step(name="WriteForkingStep", critical=True)(_forking)
 
 
+# limited over the whole site -------------------------------------------------------------------------------------
+
+
+@step(retries=0, max_running=2)
+def GetByTwosStep(journal: str, label: str, seconds: float = 0.02) -> None:
+    with noted(journal, label):
+        time.sleep(seconds)
+
+
+@step(critical=True, max_running=1)
+def WriteAloneStep(journal: str, label: str, seconds: float = 0.02) -> None:
+    with noted(journal, label):
+        time.sleep(seconds)
+
+
+@step(retries=0, max_running=1)
+def GetHeldAloneStep(ctx: StepContext, latch: str) -> str:
+    return hold(ctx, latch)
+
+
+@step(retries=0, rate="5/s")
+def GetAtARateStep(value: int = 0) -> int:
+    return value
+
+
 # by the rules alone ----------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from steps.attempt import (
     Attempt,
+    Decided,
     Decision,
+    Died,
     End,
     Overran,
     Raised,
@@ -385,3 +387,13 @@ def test_a_fork_of_a_step_that_returns_ends_there() -> None:
     end = end_of_blocking(attempt)
     assert isinstance(end, Returned)
     assert os.waitstatus_to_exitcode(os.waitpid(end.value, 0)[1]) == 0
+
+
+def test_what_was_decided_in_a_process_of_its_own_stays_decided() -> None:
+    for decision in (Settle("succeeded", [1]), RetryLater(2.0, OutcomeError("ValueError", "no luck"))):
+        assert decided(attempt_of(nothing), Decided(decision)) is decision
+
+
+def test_a_death_that_nobody_counts_is_final() -> None:
+    lost = settled(attempt_of(nothing, retries=5), Died("its process was ended by SIGKILL"))
+    assert (lost.status, error_of(lost).type) == ("lost", "WorkerLost")

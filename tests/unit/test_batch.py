@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from producer.planning.batch import Batch, parse_batch, read_batch
+from producer.planning.batch import BATCH_KEYS, Batch, parse_batch, read_batch
 from tests.support.plans import SETTINGS
 
 
@@ -152,6 +152,20 @@ def test_a_field_of_a_call_that_is_out_of_range_is_refused(key: str, value: obje
         ("lane", ""),
         ("context", []),
         ("then", 3),
+        ("name", ""),
+        ("name", 42),
+        ("name", "two\nlines"),
+        ("name", "a\ud800"),
+        ("name", "x" * 201),
+        ("priority", "urgent"),
+        ("priority", 5),
+        ("priority", ["high"]),
+        ("priority", True),
+        ("after", "0190f0f0f0f0"),
+        ("after", b"0190"),
+        ("after", 3),
+        ("after", {"0190": 1}),
+        ("after", ["r"] * 101),
     ],
 )
 def test_an_option_that_is_out_of_range_is_refused(key: str, value: Any) -> None:
@@ -170,9 +184,33 @@ def test_the_bounds_themselves_are_allowed() -> None:
 
 def test_none_means_that_nothing_was_said() -> None:
     call = dict.fromkeys(["id", "params", "timeout", "retries", "critical", "lane"])
-    options = dict.fromkeys(["context", "deadline", "order", "strategy", "mode", "max_concurrency", "lane", "then"])
-    (made,) = batch([{"name": "A", **call}], **options).calls
+    options = dict.fromkeys(key for key in BATCH_KEYS if key != "steps")
+    nothing_said = batch([{"name": "A", **call}], **options)
+    assert (nothing_said.name, nothing_said.priority, nothing_said.after) == (None, None, ())
+    (made,) = nothing_said.calls
     assert (made.id, made.timeout_s, made.retries, made.critical, made.lane) == ("A", None, None, None, None)
+
+
+def test_a_batch_has_a_name_a_priority_and_runs_that_come_before_it() -> None:
+    made = batch(["A"], name="view 42: Größe", priority="high", after=["0190f0-a", "0190f0-b"])
+    assert (made.name, made.priority, made.after) == ("view 42: Größe", "high", ("0190f0-a", "0190f0-b"))
+    assert batch(["A"], name="x" * 200, priority="normal", after=()).problems == ()
+
+
+def test_a_run_that_is_named_twice_is_waited_for_once() -> None:
+    assert batch(["A"], after=["a", "b", "a"]).after == ("a", "b")
+    assert batch(["A"], after=(str(number) for number in range(100))).problems == ()
+
+
+@pytest.mark.parametrize("run_id", ["", "a b", "a,b", "a\n", "é", "x" * 101, 3, None, ["a"]])
+def test_what_is_no_id_of_a_run_is_refused_with_its_index(run_id: object) -> None:
+    (problem,) = batch(["A"], after=["good", run_id]).problems
+    assert problem.path == "after[1]"
+    assert problem.message.startswith("must be the id of a run, not ")
+
+
+def test_runs_to_wait_for_that_never_end_are_not_read_to_the_end() -> None:
+    assert found(["A"], after=itertools.repeat("a")) == {"after": "has more than the 100 runs allowed"}
 
 
 def test_unknown_keys_are_refused_naming_the_one_that_was_meant() -> None:

@@ -29,12 +29,16 @@ mode: hybrid
 max_concurrency: 3
 lane: global
 then: GetStep
+name: view 42
+priority: high
+after: [0190f0-a, 0190f0-b]
 """
 
 JSON = """\
 {"steps": ["GetChatHistoryStep", {"name": "GitGetStatusStep", "params": {"path": "."}, "timeout": 5}],
  "context": {"session_id": "42"}, "deadline": 2.5, "order": "overlap", "strategy": "simple", "mode": "hybrid",
- "max_concurrency": 3, "lane": "global", "then": "GetStep"}
+ "max_concurrency": 3, "lane": "global", "then": "GetStep",
+ "name": "view 42", "priority": "high", "after": ["0190f0-a", "0190f0-b"]}
 """
 
 
@@ -89,6 +93,7 @@ def test_the_same_batch_is_read_from_yaml_and_json(tmp_path: Path, text: str, na
     )
     assert batch.then is not None
     assert batch.then.name == "GetStep"
+    assert (batch.name, batch.priority, batch.after) == ("view 42", "high", ("0190f0-a", "0190f0-b"))
 
 
 def test_what_is_given_beside_the_file_replaces_what_it_says(tmp_path: Path) -> None:

@@ -110,6 +110,9 @@ def test_all_options_of_run_are_read() -> None:
         "name": None,
         "priority": None,
         "after": None,
+        "idempotency_key": None,
+        "supersede": None,
+        "queue_timeout": None,
         "json": True,
     }
 

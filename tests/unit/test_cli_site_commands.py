@@ -153,6 +153,12 @@ class PretendRun:
         if follow:
             yield DONE
 
+    def cancel_step(self, step_id: str) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
 
 class PretendProducer:
     """A producer that answers as told, and notes what it was asked for."""
@@ -263,6 +269,9 @@ def test_without_a_site_none_is_started_and_the_exit_code_is_3(
         (["status", "r8"], "status"),
         (["events", "r9"], "event"),
         (["cancel", "r9"], "cancel"),
+        (["cancel", "r9", "GetStep"], "cancel"),
+        (["pause", "r9"], "pause"),
+        (["resume", "r9"], "resume"),
         (["retry", "r9"], "retry"),
         (["stats"], "stats"),
         (["queues"], "queues"),
@@ -295,7 +304,7 @@ def test_a_run_that_is_not_there_is_a_status_with_exit_code_1(capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("producer")
-@pytest.mark.parametrize("command", ["events", "cancel", "retry"])
+@pytest.mark.parametrize("command", ["events", "cancel", "pause", "resume", "retry"])
 def test_other_commands_refuse_a_run_that_is_not_there(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,10 +49,15 @@ def test_every_option_reaches_the_definition() -> None:
         cap=4,
         jitter=False,
         idempotent=True,
+        isolation="process",
+        max_running=3,
+        rate="10/s",
     )
     def Changed() -> None: ...
 
     definition = REGISTRY.get("Other")
+    assert (definition.max_running, definition.rate) == (3, "10/s")
+    assert definition.isolation == definition.facts().isolation == "process"
     assert definition.critical is True
     assert definition.lane == "session:{session_id}"
     assert definition.queue == "own"
@@ -70,6 +75,7 @@ def test_options_left_out_stay_undecided() -> None:
     assert undecided == (None, None, None, None)
     assert definition.retries is None
     assert definition.backoff is None
+    assert (definition.max_running, definition.rate, definition.isolation) == (None, None, None)
 
 
 def test_a_delay_alone_makes_an_exponential_backoff() -> None:
@@ -220,6 +226,19 @@ def test_what_can_not_be_a_step_is_refused_when_it_is_defined(target: Any, said:
         ({"backoff": "quick"}, "backoff must be one of"),
         ({"delay": -1.0}, "delay of a backoff"),
         ({"backoff": Backoff(), "delay": 1.0}, "belong inside the Backoff"),
+        ({"isolation": "thread"}, "isolation must be \"process\" or left out, not 'thread'"),
+        ({"isolation": True}, "isolation must be"),
+        ({"isolation": ["process"]}, "isolation must be"),
+        ({"max_running": 0}, "max_running must be 1 to 10000 attempts at once, not 0"),
+        ({"max_running": 10_001}, "max_running must be"),
+        ({"max_running": 2.0}, "max_running must be"),
+        ({"max_running": True}, "max_running must be"),
+        ({"max_running": "3"}, "max_running must be 1 to 10000 attempts at once, not '3'"),
+        ({"rate": "10"}, "rate: '10' is no rate: write 1 to 10000 starts a unit, as 10/s, 100/m or 1000/h"),
+        ({"rate": 10}, "rate: '10' is no rate"),
+        ({"rate": ""}, "rate: '' is no rate"),
+        ({"rate": "0/s"}, "rate: '0/s' is no rate"),
+        ({"rate": ("10", "s")}, "is no rate"),
     ],
 )
 def test_an_option_out_of_its_range_is_refused_with_what_is_allowed(options: Any, said: str) -> None:
@@ -257,5 +276,5 @@ def test_facts_come_back_from_json_as_they_were() -> None:
 
 
 def test_facts_of_a_later_version_are_read_without_what_is_new_in_them() -> None:
-    text = '{"name": "A", "critical": true, "isolation": "process", "backoff": {"kind": "fixed", "new": 1}}'
+    text = '{"name": "A", "critical": true, "colour": "green", "backoff": {"kind": "fixed", "new": 1}}'
     assert StepFacts.from_json(text) == StepFacts("A", critical=True, backoff=Backoff("fixed"))

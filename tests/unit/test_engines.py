@@ -739,3 +739,37 @@ def test_a_run_says_why_it_runs_here_if_it_was_meant_to_run_elsewhere() -> None:
     plan = plan_here([], None, None, SETTINGS)
     result = execution.run_plan(plan, find=StepRegistry().get, settings=SETTINGS, run_id="mine", fallback="no broker")
     assert (result.run_id, result.fallback) == ("mine", "no broker")
+
+
+def test_a_name_and_a_priority_are_taken_here_and_change_nothing() -> None:
+    trace = Trace()
+    trace.add("GetIt", critical=False)
+    assert execute_steps(["GetIt"], options={"name": "view 42", "priority": "high", "after": None}).ok
+    with pytest.raises(InvalidBatch, match="priority: must be one of normal, high"):
+        execute_steps(["GetIt"], options={"priority": "urgent"})
+
+
+@pytest.mark.parametrize(
+    "engine", [ParallelExecutionEngine(settings=SETTINGS), SequentialExecutionEngine(settings=SETTINGS)]
+)
+def test_runs_to_wait_for_are_refused_here_where_there_are_none(engine: Any) -> None:
+    trace = Trace()
+    trace.add("GetIt", critical=False)
+    for execute in (execute_steps, engine.execute):
+        with pytest.raises(InvalidBatch) as refused:
+            execute(["GetIt"], options={"after": ["0190f0"]})
+        (problem,) = refused.value.problems
+        assert problem.path == "after"
+        assert problem.message.startswith("needs a site")
+    assert trace.events == []
+
+
+def test_limits_over_the_site_do_not_hold_here() -> None:
+    both = threading.Barrier(2, timeout=WAIT_S)
+
+    @step(critical=False, max_running=1, rate="1/h")
+    def GetOne() -> int:
+        return both.wait()
+
+    result = execute_steps(["GetOne", "GetOne"])
+    assert sorted(outcome.value for outcome in result.outcomes) == [0, 1]

@@ -2,7 +2,9 @@
 
 import pytest
 
+from steps.errors import SteplineError
 from steps.ledger.scripts import SCRIPTS
+from tests.support.ledger_mutants import STORY_MUTANTS, Mutant, planted
 from tests.support.ledger_scenarios import SCENARIOS
 from tests.support.ledger_story import Scenario
 from tests.support.ledgers import fake_client
@@ -27,3 +29,17 @@ def test_the_stories_run_every_script() -> None:
             break
         scenario.told_by(client)
     assert {name for name, script in SCRIPTS.items() if script.digest not in used} == set()
+
+
+@pytest.mark.parametrize("mutant", STORY_MUTANTS, ids=str)
+def test_a_story_tells_of_a_planted_bug(mutant: Mutant) -> None:
+    scenario = next(one for one in SCENARIOS if one.name == mutant.story)
+    with planted(mutant):
+        assert not _is_told(scenario)
+
+
+def _is_told(scenario: Scenario) -> bool:
+    try:
+        return scenario.told_by(fake_client()) == scenario.expected
+    except (ValueError, SteplineError):  # what a story goes on with is not there
+        return False

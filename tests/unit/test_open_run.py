@@ -4,7 +4,8 @@ import time
 
 from producer.open_run import new_run_id, to_open
 from steps.call import StepCall
-from steps.ledger.records import ParcelRange
+from steps.definition import StepFacts
+from steps.ledger.records import ParcelRange, SiteLimits
 from tests.support.plans import plan
 
 
@@ -49,6 +50,30 @@ def test_the_completion_body_is_a_parcel_of_its_own_at_the_end() -> None:
     assert StepCall.decode(run.calls[-1]).name == "CreateStep"
     assert run.parcels == (ParcelRange("parallel", "", 0, 1), ParcelRange("critical", "global", 2, 2))
     assert (run.critical_count, run.critical_parcels) == (0, 0)
+
+
+def test_name_priority_and_the_runs_before_it_are_taken_over() -> None:
+    run = to_open(plan(["GetStep", "CreateStep"], name="view", priority="high", after=["a", "b"]), "r")
+    assert (run.name, run.mode, run.priority, run.after) == ("view", "hybrid", 16, ("a", "b"))
+    usual = to_open(plan(["GetStep"]), "r")
+    assert (usual.name, usual.mode, usual.priority, usual.after) == ("", "parallel", 1, ())
+
+
+def test_the_decisions_are_counted_by_rule_without_the_body() -> None:
+    steps = ["GetStep", "CreateStep", "UpsertStep", {"name": "GetStep", "critical": True}]
+    assert to_open(plan(steps, then="GetStep"), "r").rules == {"pattern": 2, "decorator": 1, "call": 1}
+
+
+def test_limits_go_by_ledger_index_and_the_body_has_its_own() -> None:
+    facts = {
+        "GetStep": StepFacts("GetStep", critical=False, max_running=2),
+        "CreateStep": StepFacts("CreateStep", critical=True),
+        "SlowStep": StepFacts("SlowStep", critical=True, rate="90/m"),
+    }
+    run = to_open(plan(["GetStep", "CreateStep", "SlowStep", "GetStep"], facts=facts, then="SlowStep"), "r")
+    few, slow = SiteLimits("GetStep", max_running=2), SiteLimits("SlowStep", starts=90, within_s=60.0)
+    assert run.limits == {1: slow, 2: few, 3: few, 4: slow}
+    assert to_open(plan(["CreateStep"]), "r").limits == {}
 
 
 def test_an_empty_batch_is_an_empty_run() -> None:

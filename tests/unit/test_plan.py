@@ -1,5 +1,6 @@
 """Plans: classes, limits, queues, lanes, ledger order and parcels."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from producer.planning.plan import Parcel, Plan
 from steps.backoff import Backoff
 from steps.call import StepCall
 from steps.definition import StepFacts
+from steps.ledger.records import SiteLimits
 from tests.support.plans import DEFINITIONS, SETTINGS, plan
 
 SESSION = {"session_id": "42"}
@@ -75,6 +77,44 @@ def test_a_batch_with_options_has_them() -> None:
     made = plan(["GetStep"], order="overlap", strategy="simple", deadline=2, max_concurrency=4, context=SESSION)
     assert (made.order, made.strategy, made.deadline_s, made.max_concurrency) == ("overlap", "simple", 2.0, 4)
     assert (made.context, made.context_json) == (SESSION, '{"session_id":"42"}')
+
+
+@pytest.mark.parametrize(
+    ("steps", "priority", "number"),
+    [
+        ([], None, 1),
+        (["GetStep"], None, 1),
+        (["GetStep"], "normal", 1),
+        (["GetStep"], "high", 6),
+        (["GetStep", "CreateStep"], None, 11),
+        (["CreateStep", "CreateStep"], "high", 16),
+        ([{"name": "GetStep", "critical": True}], "normal", 11),
+    ],
+)
+def test_a_run_is_as_urgent_as_its_steps_and_its_caller_say(
+    steps: list[Any], priority: str | None, number: int
+) -> None:
+    assert plan(steps, priority=priority).priority == number
+
+
+def test_a_completion_body_and_a_forced_order_make_a_run_no_more_urgent() -> None:
+    assert plan(["GetStep"], then="CreateStep").priority == 1
+    assert plan(["GetStep"], mode="sequential").priority == 1
+
+
+def test_name_and_the_runs_before_it_are_planned_as_they_were_given() -> None:
+    made = plan(["GetStep"], name="view", after=["a", "b"])
+    assert (made.name, made.after) == ("view", ("a", "b"))
+
+
+def test_what_a_step_declares_for_the_site_is_planned_from_code_and_from_facts_alike() -> None:
+    facts = StepFacts("GetStep", max_running=3, rate="10/s")
+    made = plan(["GetStep", "GetStep"], facts={"GetStep": facts})
+    assert [step.limits for step in made.steps] == [SiteLimits("GetStep", 3, 10, 1.0)] * 2
+    definition = replace(DEFINITIONS["GetStep"], max_running=3, rate="10/s")
+    assert definition.facts().max_running == 3
+    assert StepFacts.from_json(definition.facts().to_json()).rate == "10/s"
+    assert [step.limits for step in plan(["GetStep"]).steps] == [None]
 
 
 def limits(spec: Any, **options: Any) -> tuple[float, int, Backoff]:

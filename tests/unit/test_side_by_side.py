@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steps.attempt import Attempt, End, Overran, Raised, Returned, Stopped
+from steps.attempt import Attempt, Died, End, Overran, Raised, Returned, Stopped
 from steps.context import running_step
 from steps.side_by_side import SideBySide
 from steps.step_loop import StepLoop, is_on_step_loop, shared_loop
@@ -573,3 +573,44 @@ def test_a_forked_child_makes_threads_and_loop_of_its_own() -> None:
         assert answer.read() == "True {Returned(value=None)}"
     assert os.waitpid(child, 0)[1] == 0
     assert ends_of(SideBySide(), attempt_of(nothing_later)), "the parent's loop still works"
+
+
+class Elsewhere:
+    """Runs nothing; keeps what it was asked for."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.told: dict[Attempt, Callable[[End, float], None]] = {}
+        self.stopped: list[tuple[Attempt, str]] = []
+        self.problem = problem
+
+    def submit(self, attempt: Attempt, tell: Callable[[End, float], None]) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.told[attempt] = tell
+
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        self.stopped.append((attempt, reason))
+
+
+def test_what_runs_elsewhere_ends_when_it_is_told_to_have_ended(side: SideBySide) -> None:
+    elsewhere, attempt, here = Elsewhere(), attempt_of(lambda: None, timeout_s=0.0), attempt_of(lambda: "here")
+    side.start(attempt, elsewhere)
+    side.start(here)
+    assert side.wait(WAIT_S) == [(here, Returned("here"))]
+    assert side.wait(0.02) == [], "its time-out is not looked after here"
+    side.stop(attempt, "enough")
+    side.stop_all("all")
+    assert elsewhere.stopped == [(attempt, "enough"), (attempt, "all")]
+    assert side.running == 1
+    elsewhere.told[attempt](Died("gone"), attempt.started + 2)
+    assert side.wait(WAIT_S) == [(attempt, Died("gone"))]
+    assert attempt.ran_ms == pytest.approx(2000)
+    side.stop(attempt, "late")
+    side.stop_all("late")
+    assert (side.running, side.wait(), len(elsewhere.stopped)) == (0, [], 2)
+
+
+def test_what_cannot_be_run_elsewhere_has_not_begun(side: SideBySide) -> None:
+    with pytest.raises(RuntimeError, match="no room"):
+        side.start(attempt_of(lambda: None), Elsewhere(RuntimeError("no room")))
+    assert (side.running, side.wait()) == (0, [])

@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from steps import step
-from steps.attempt import Returned, Stopped
+from steps.attempt import Attempt, Decided, Died, End, Returned, Settle, Stopped
 from steps.context import StepContext
 from steps.errors import BrokerUnavailable
 from steps.ledger.records import Beat, ClaimedStep, StepFate
@@ -99,12 +99,12 @@ def test_blocking_steps_and_coroutines_run_side_by_side(shop: Shop) -> None:
         barrier.wait(WAIT_S)
         return "thread"
 
-    @step(name="GetAwaitedStep")
+    @step(name="GetAsyncStep")
     async def awaited() -> str:
         await asyncio.to_thread(barrier.wait, WAIT_S)
         return "loop"
 
-    run_id = shop.run("GetStep", "GetStep", "GetAwaitedStep")
+    run_id = shop.run("GetStep", "GetStep", "GetAsyncStep")
     assert [one.value for one in shop.workshop.outcomes(run_id)] == ["thread", "thread", "loop"]
     assert {one.worker for one in shop.workshop.outcomes(run_id)} == {WORKER}
 
@@ -176,11 +176,11 @@ def test_a_step_that_overruns_is_settled_and_holds_no_place(shop: Shop) -> None:
     def GetStep() -> None:
         crowd.enter()
 
-    @step(name="GetAwaitedStep", timeout=0.05, retries=0)
+    @step(name="GetAsyncStep", timeout=0.05, retries=0)
     async def awaited() -> None:
         await asyncio.sleep(WAIT_S)
 
-    run_id = shop.run("GetStep", "GetAwaitedStep")
+    run_id = shop.run("GetStep", "GetAsyncStep")
     assert shop.workshop.statuses(run_id) == ["timed_out"] * 2
     assert crowd.inside == 1
     shop.assert_nothing_is_held()
@@ -225,7 +225,7 @@ def test_running_steps_are_stopped_by_name(shop: Shop) -> None:
         crowd.enter()
         told.append(ctx.cancelled)
 
-    @step(name="GetAwaitedStep", retries=0)
+    @step(name="GetAsyncStep", retries=0)
     async def awaited() -> None:
         is_awaited.set()
         try:
@@ -234,7 +234,7 @@ def test_running_steps_are_stopped_by_name(shop: Shop) -> None:
             told.append("cancelled")
             raise
 
-    run_id = shop.workshop.open(["GetStep", "GetAwaitedStep"])
+    run_id = shop.workshop.open(["GetStep", "GetAsyncStep"])
     with shop.working(run_id):
         shop.workshop.wait_for_claims(2)
         assert crowd.is_full.wait(WAIT_S)
@@ -422,3 +422,103 @@ def test_a_completion_body_gets_the_outcomes_of_all_steps(shop: Shop) -> None:
         then="GetEndStep",
     )
     assert bodies == [[("GetStep", "failed", None), ("GetStep_2", "succeeded", 5)]]
+
+
+class Processes:
+    """Stands for processes of their own: attempts end as the test says, at once."""
+
+    def __init__(self, *ends: End) -> None:
+        self.ends = list(ends)
+        self.deadlines: list[float | None] = []
+        self.names: list[str] = []
+
+    def within(self, run_deadline: float | None) -> "Processes":
+        self.deadlines.append(run_deadline)
+        return self
+
+    def submit(self, attempt: Attempt, tell: Callable[[End, float], None]) -> None:
+        self.names.append(attempt.call.name)
+        tell(self.ends.pop(0), attempt.started)
+
+    def stop(self, attempt: Attempt, reason: str) -> None: ...
+
+
+def tick(shop: Shop) -> None:
+    """Do what the keeper of this worker does at a beat."""
+    dead = shop.held.dead_claims()
+    beat = Beat(WORKER, "beat", held=shop.held.names(), dead_claims=dead)
+    shop.workshop.publisher.publish(shop.workshop.ledger.tick(beat).ready)
+    shop.held.acknowledge(dead)
+
+
+def test_only_a_step_that_says_so_runs_in_a_process_of_its_own(shop: Shop) -> None:
+    processes = Processes(Decided(Settle("succeeded", "there")))
+    shop.workshop.kit.own_processes = processes  # type: ignore[assignment]
+
+    @step
+    def GetStep() -> str:
+        return "here"
+
+    step(name="GetOwnStep", critical=False, isolation="process")(lambda: None)
+    run_id = shop.run("GetStep", "GetOwnStep")
+    assert [one.value for one in shop.workshop.outcomes(run_id)] == ["here", "there"]
+    assert processes.names == ["GetOwnStep"]
+    assert processes.deadlines[0] is not None
+
+
+def test_a_step_whose_process_dies_is_left_to_the_ledger_which_counts(shop: Shop) -> None:
+    shop.workshop.kit.own_processes = Processes(*[Died("ended by SIGKILL")] * 3)  # type: ignore[assignment]
+    step(name="GetOwnStep", critical=False, isolation="process")(lambda: None)
+
+    @step
+    def GetStep() -> None: ...
+
+    run_id = shop.run("GetOwnStep", "GetStep")
+    for _ in range(3):
+        assert shop.workshop.statuses(run_id) == ["succeeded"]
+        assert shop.workshop.nudge.wait(0)
+        assert len(shop.held.dead_claims()) == len(shop.held.names()) == 1
+        assert shop.slots.take(2 * SLOTS, timeout_s=0) == SLOTS
+        shop.slots.give_back(SLOTS)
+        tick(shop)
+        assert shop.held.dead_claims() == ()
+        shop.workshop.work_off(shop.pipeline.run)
+    lost = shop.workshop.outcomes(run_id)[0]
+    assert lost.error is not None
+    assert (lost.status, lost.error.type, lost.attempts) == ("lost", "WorkerLost", 3)
+
+
+def test_a_suspect_runs_in_a_process_of_its_own(shop: Shop) -> None:
+    processes = Processes(Decided(Settle("succeeded", "there")))
+    shop.workshop.kit.own_processes = processes  # type: ignore[assignment]
+
+    @step
+    def GetStep(value: int) -> str:
+        return "here"
+
+    ledger, calls = shop.workshop.ledger, [{"name": "GetStep", "params": {"value": value}} for value in range(2)]
+    run_id = shop.workshop.open(calls)
+    beats = ledger.tick(Beat("other", "join", "parallel")).beats
+    ledger.claim(run_id, 0, worker="other", want=1, with_meta=False)
+    shop.workshop.publisher.publish(ledger.tick(Beat(WORKER, "beat", reap=(("other", beats["other"]),))).ready)
+    shop.workshop.work_off(shop.pipeline.run)
+    assert [one.value for one in shop.workshop.outcomes(run_id)] == ["there", "here"]
+    assert processes.names == ["GetStep"]
+
+
+def test_a_claim_granted_again_before_the_death_of_the_last_one_is_acknowledged_stays_listed() -> None:
+    held = HeldSteps()
+
+    def claimed(fence: int) -> ClaimedStep:
+        return ClaimedStep(index=0, fence=fence, attempt=1, failures=0, queued_ms=0.0, call=b"")
+
+    held.add("r", [claimed(1)])
+    held.die("r", 0, 1)
+    dead = held.dead_claims()
+    held.add("r", [claimed(2)])
+    assert held.dead_claims() == ()
+    held.acknowledge(dead)
+    assert held.names() == ("r:0",)
+    held.die("r", 0, 2)
+    held.acknowledge(dead)
+    assert held.dead_claims() == (("r:0", 2),)

@@ -9,7 +9,7 @@ from steps.ledger.keys import lua_names
 
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "stage": (),
-    "open": ("run", "flow"),
+    "open": ("run", "flow", "limits"),
     "claim": ("run", "flow", "limits", "claiming"),
     "settle": ("run", "flow", "limits", "settling"),
     "settle_and_claim_next": ("run", "flow", "limits", "claiming", "settling"),
@@ -17,8 +17,10 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "watch": ("run", "flow", "limits", "settling", "reaping"),
     "read": ("run",),
     "status": ("run", "flow", "limits"),
-    "cancel": ("run", "flow"),
-    "cancel_steps": ("run", "flow"),
+    "cancel": ("run", "flow", "limits"),
+    "cancel_steps": ("run", "flow", "limits"),
+    "pause": ("run", "flow", "limits"),
+    "resume": ("run", "flow", "limits"),
     "purge": ("run",),
     "tick": ("run", "flow", "limits", "settling", "reaping"),
 }

@@ -24,7 +24,10 @@ end
 
 local function load_calls(R, taken)
   local fields = {}
-  for _, i in ipairs(taken) do if R.have['d' .. i] == nil then fields[#fields + 1] = 'd' .. i end end
+  for _, i in ipairs(taken) do
+    if R.have['d' .. i] == nil then fields[#fields + 1] = 'd' .. i end
+    if get(R, 'sus') == '1' then fields[#fields + 1] = 'q' .. i end
+  end
   if #fields > 0 then load(R, fields) end
 end
 
@@ -47,7 +50,11 @@ local function take_parallel(R, k, want)
     cursor = cursor + 1
   end
   if cursor ~= from then put(R, 'c' .. k, tostring(cursor)) end
-  if #taken > 0 then put(R, 'running', tostring(count_of(R, 'running') + #taken)) end
+  if #taken > 0 then
+    put(R, 'running', tostring(count_of(R, 'running') + #taken))
+  elseif cursor > till and cursor <= last then -- a whole slice was cancelled or held back, and the message is gone
+    call('ZADD', DUE, num(NOW_MS), 'again:' .. R.id .. ':' .. k)
+  end
   return taken
 end
 
@@ -57,6 +64,8 @@ local function fences(count)
   call('HSET', SITE, 'fence', num(first + count - 1))
   return first
 end
+
+local function is_suspect(R, i) return get(R, 'sus') == '1' and get(R, 'q' .. i) == '1' end
 
 local function start(R, k, taken, worker)
   if get(R, 'first') == '' then put(R, 'first', num(NOW)) end
@@ -71,15 +80,22 @@ local function start(R, k, taken, worker)
     emit(R, 'step.started', i, s)
     claims[#claims + 1] = claim_field(R, i)
     claims[#claims + 1] = s.fence
-    granted[#granted + 1] = {tostring(i), s.fence, tostring(s.attempts), tostring(s.failures), num(NOW - since), get(R, 'd' .. i)}
+    granted[#granted + 1] = {tostring(i), s.fence, tostring(s.attempts), tostring(s.failures), num(NOW - since), get(R, 'd' .. i), is_suspect(R, i) and '1' or '0'}
   end
   call('HSET', CLAIMS .. worker, unpack(claims))
   return granted
 end
 
+-- What is claimed as soon as it is ready needs no message.
+local function take_from_ready(R, k)
+  for at = #READY, 1, -1 do
+    if READY[at][1] == R.id and READY[at][2] == tostring(k) then table.remove(READY, at) end
+  end
+end
+
 -- Returns the steps granted and whether the caller, when it has room, should ask again.
 local function grant(R, k, worker, want)
-  if want <= 0 or not is_turn(R, k) or get(R, 'stop') ~= '' or get(R, 'x' .. k) == '' then return {}, false end
+  if want <= 0 or not is_turn(R, k) or get(R, 'stop') ~= '' or get(R, 'paused') ~= '' or get(R, 'x' .. k) == '' then return {}, false end
   if get(R, 'state') == 'open' and NOW >= tonumber(get(R, 'deadline')) then return {}, false end
   if call('EXISTS', WORKER .. worker) == 0 then return {}, false end
   local taken

@@ -35,13 +35,17 @@ local function step_over(R, k)
   local i = from
   while i <= last and i - from < SLICE and step_of(R, i).state == 'vacated' do i = i + 1 end
   if i ~= from then put(R, 'c' .. k, tostring(i)) end
-  if i - from == SLICE then come_again(R) end
+  if i - from == SLICE then
+    put(R, 'offered', '') -- who claims now would find a cancelled step, and the message would be gone
+    come_again(R)
+  end
 end
 
 -- Publish the run's parcel if it is first in its lane and nothing stands in its way.
 local function offer(R)
   local k = get(R, 'seg')
   if k == '' or get(R, 'hold') ~= '' or get(R, 'offered') == '1' or get(R, 'away') == '1' then return end
+  if get(R, 'paused') ~= '' then return end
   if get(R, 'stop') ~= '' or get(R, 'skip') ~= '' then return end
   local p = parcel_of(R, k)
   if call('ZRANGE', LANE .. p.lane, 0, 0)[1] ~= R.id then return end
@@ -100,34 +104,54 @@ local function without(lanes, gone)
   return table.concat(kept, '\n')
 end
 
+-- Whoever waits for a person, or for long, waits outside of its lanes: nobody queues behind it.
+local function step_out(R)
+  if get(R, 'seg') == '' or get(R, 'hold') ~= '' or get(R, 'away') == '1' then return end
+  put(R, 'away', '1')
+  put(R, 'offered', '')
+  leave_lanes(R)
+end
+
+-- The turn passes from a parcel that is done with to the next one.
+local function pass_on(R, k)
+  local lane = parcel_of(R, k).lane
+  local parcels = count_of(R, 'ln:' .. lane) - 1
+  put(R, 'ln:' .. lane, tostring(parcels))
+  put(R, 'seg', tostring(k + 1))
+  put(R, 'offered', '')
+  if parcels == 0 then
+    put(R, 'lanes', without(get(R, 'lanes'), lane))
+    leave_lane(R, lane)
+  end
+end
+
 -- The lane is free of this run's code: go on to its next step, its next parcel, or the next run in line.
 local function advance(R)
-  local k = get(R, 'seg')
-  if k == '' or get(R, 'hold') ~= '' then return end
-  if count_of(R, 'crit_left') == 0 then
-    put(R, 'seg', '')
-    leave_lanes(R)
-    return
-  end
-  local p = parcel_of(R, k)
-  step_over(R, k)
-  if cursor_of(R, k) > p.last then
-    local parcels = count_of(R, 'ln:' .. p.lane) - 1
-    put(R, 'ln:' .. p.lane, tostring(parcels))
-    put(R, 'seg', tostring(k + 1))
-    put(R, 'offered', '')
-    if parcels == 0 then
-      put(R, 'lanes', without(get(R, 'lanes'), p.lane))
-      leave_lane(R, p.lane)
+  for _ = 1, SLICE do
+    local k = get(R, 'seg')
+    if k == '' or get(R, 'hold') ~= '' then return end
+    if count_of(R, 'crit_left') == 0 then
+      put(R, 'seg', '')
+      leave_lanes(R)
+      return
     end
+    step_over(R, k)
+    if cursor_of(R, k) <= parcel_of(R, k).last then
+      if get(R, 'paused') ~= '' then return step_out(R) end
+      return offer(R)
+    end
+    pass_on(R, k)
   end
-  offer(R)
+  come_again(R)
 end
 
 -- parallel parcels ----------------------------------------------------------------------------------------------
 
+-- A run that waits for others has not; one that an earlier release has opened, without a priority, has.
+local function has_begun(R) return get(R, 'began') ~= '' or get(R, 'prio') == '' end
+
 local function gate_is_open(R)
-  if count_of(R, 'waits') > 0 then return false end
+  if not has_begun(R) then return false end
   return get(R, 'order') ~= 'c' or count_of(R, 'crit_left') == 0 or get(R, 'state') == 'body'
 end
 
@@ -137,7 +161,7 @@ local function is_turn(R, k)
 end
 
 local function claimable(R, k)
-  if get(R, 'stop') ~= '' or not is_turn(R, k) then return 0 end
+  if get(R, 'stop') ~= '' or get(R, 'paused') ~= '' or not is_turn(R, k) then return 0 end
   local _, loose = string.gsub(get(R, 'l' .. k), ',', '')
   return parcel_of(R, k).last - cursor_of(R, k) + 1 + loose
 end
@@ -170,6 +194,7 @@ local function resume(R, i)
   if s.state ~= 'delayed' then return end
   hand_back(R, i, s, is_critical(R, i))
   if not is_critical(R, i) then return publish_parallel(R, tonumber(s.parcel)) end
+  if get(R, 'paused') ~= '' then return step_out(R) end
   if get(R, 'away') == '1' then
     put(R, 'away', '')
     enter_lanes(R, lanes_ahead(R))
@@ -196,6 +221,8 @@ local function tally_of(R)
   return #tally == 6 and tally or {0, 0, 0, 0, 0, 0}
 end
 
+local LONGEST_MS = 1e12 -- what is more would not fit into a count
+
 local function count_step(R, i, status, payload)
   local tally, name = tally_of(R), name_of(R, i)
   tally[STATUS_AT[status]] = tally[STATUS_AT[status]] + 1
@@ -204,7 +231,7 @@ local function count_step(R, i, status, payload)
   if name == '' then return end
   add(STEP_COUNTS, status .. '|' .. name, 1)
   local ran_ms = tonumber(string.match(payload, '"ran_ms":([%d.eE+-]+)') or '0') or 0
-  if ran_ms <= 0 then return end
+  if ran_ms <= 0 or ran_ms > LONGEST_MS then return end
   local ran_us = math.floor(ran_ms * 1000 + 0.5)
   add(STEP_COUNTS, 'us|' .. name, ran_us)
   add(STEP_COUNTS, bucket_of(ran_us) .. '|' .. name, 1)
@@ -227,6 +254,8 @@ local function close(R)
   put(R, 'state', 'closed')
   call('EXPIRE', R.key, RESULT_TTL_S)
   call('EXPIRE', EVENTS .. R.id, RESULT_TTL_S)
+  if get(R, 'key') ~= '' then call('EXPIRE', KEY .. get(R, 'key'), RESULT_TTL_S) end
+  if get(R, 'latest') ~= '' and call('GET', LATEST .. get(R, 'latest')) == R.id then call('DEL', LATEST .. get(R, 'latest')) end
 end
 
 -- A critical body enters its lane when the run's last step has vacated its own.
@@ -264,7 +293,7 @@ local function complete(R)
   put(R, 'settled_at', num(NOW))
   emit(R, 'run.completed')
   notify(R)
-  call('ZREM', DUE, 'deadline:' .. R.id, 'final:' .. R.id)
+  call('ZREM', DUE, 'deadline:' .. R.id, 'final:' .. R.id, 'queued:' .. R.id)
   call('ZREM', OPEN_RUNS, R.id)
   call('ZADD', CLOSED_RUNS, num(NOW_MS), R.id)
   count_run(R)
@@ -279,6 +308,7 @@ local function complete(R)
   end
 end
 
+local leave_line -- of the limits
 local EVENT_OF = {succeeded = 'step.completed', skipped = 'step.skipped', cancelled = 'step.cancelled'}
 
 -- Write down the one outcome of a step. What follows from it for its run is settled_all()'s to find.
@@ -294,7 +324,7 @@ local function fix(R, i, s, state, status, payload)
     return
   end
   count_step(R, i, status, payload)
-  if get(R, 'lim') == '1' then call('ZREM', HELD .. string.match(get(R, 'm' .. i), '[^|]*$'), claim_field(R, i)) end
+  if state == 'vacated' then leave_line(R, i) end
   put(R, 'left', tostring(count_of(R, 'left') - 1))
   local queue = parcel_of(R, parcel_at(R, i)).queue
   R.fixed[queue] = (R.fixed[queue] or 0) + 1
@@ -324,6 +354,7 @@ local function end_unstarted(R, from, last, on_running, verdict)
   for i = from, till do
     fields[#fields + 1] = 's' .. i
     fields[#fields + 1] = 'd' .. i
+    if get(R, 'lim') == '1' then fields[#fields + 1] = 'm' .. i end
   end
   if #fields > 0 then load(R, fields) end
   for i = from, till do
@@ -370,15 +401,20 @@ local function begin(R)
   local allowed_us = tonumber(get(R, 'deadline')) - tonumber(get(R, 'created'))
   put(R, 'deadline', num(NOW + allowed_us))
   call('ZADD', DUE, num(NOW_MS + math.floor(allowed_us / 1000)), 'deadline:' .. R.id)
+  if get(R, 'qms') ~= '' then call('ZADD', DUE, num(NOW_MS + get(R, 'qms')), 'queued:' .. R.id) end
   if get(R, 'segs') == '0' then return end
   put(R, 'seg', '0')
-  enter_lanes(R, get(R, 'later'))
+  if get(R, 'paused') ~= '' then
+    put(R, 'away', '1')
+  else
+    enter_lanes(R, get(R, 'later'))
+  end
 end
 
 -- Everything that follows from outcomes just fixed: skips, stops, gates, the end of the run.
 local function follow(R)
   local more = false
-  if get(R, 'began') == '' and get(R, 'state') == 'open' and get(R, 'stop') == '' and count_of(R, 'waits') == 0 then begin(R) end
+  if not has_begun(R) and get(R, 'state') == 'open' and get(R, 'stop') == '' and count_of(R, 'waits') == 0 then begin(R) end
   if get(R, 'state') == 'open' then
     if get(R, 'stop') ~= '' then more = sweep_stop(R) elseif get(R, 'skip') ~= '' then more = sweep_skip(R) end
   end
@@ -395,8 +431,11 @@ local function follow(R)
     close(R)
   elseif get(R, 'state') == 'open' then
     advance(R)
-    open_gate(R)
-    if count_of(R, 'left') == 0 and (get(R, 'began') ~= '' or get(R, 'stop') ~= '') then complete(R) end
+    if count_of(R, 'left') > 0 then
+      open_gate(R)
+    elseif has_begun(R) or get(R, 'stop') ~= '' then
+      complete(R)
+    end
   else
     advance(R)
     if get(R, 'state') == 'body' and get(R, 'seg') == '' and parcel_of(R, get(R, 'np')).lane ~= '' then start_body(R) end
@@ -412,4 +451,10 @@ local function stop_run(R, status, kind, message, grace_ms)
   call('ZADD', DUE, num(NOW_MS + grace_ms), 'final:' .. R.id)
   follow(R)
   return true
+end
+
+-- A run of which no step has started in the time that its caller gave it is not wanted any more.
+local function end_unwanted(R)
+  if get(R, 'first') ~= '' or get(R, 'qms') == '' then return end
+  stop_run(R, 'timed_out', 'QueueTimeout', 'no step of the run had started after ' .. get(R, 'qms') .. ' ms', 0)
 end

@@ -1,17 +1,30 @@
 -- open RUN INBOX QUEUE_LIMIT DEADLINE_MS N NCRIT MAXC WAVE ORDER STRAT SEGS NP BODY LANES QUEUES MARKS PRIO AFTER RULES
---   (FIELD VALUE)... -> {seq, opened | exists, ready, more_runs} or {seq, full, queue, pending} or {seq, missing | crowded, run}
+--   KEY DIGEST LATEST QUEUE_MS (FIELD VALUE)... -> {seq, opened | exists, ready, more_runs} or {seq, full, queue, pending} or {seq, missing | crowded | same | conflict, run}
 -- LANES, QUEUES, RULES: lines "name<TAB>count" (parcels in a lane; steps on a queue; decisions by a rule). AFTER: run ids by
--- commas that must have settled before this one begins. Accepts the run whole, or changes nothing.
+-- commas that must have settled before this one begins. KEY: the run that has it is returned, if its plan has the same DIGEST.
+-- LATEST: the run that has this place is cancelled. QUEUE_MS: how long it may wait for its first step to start. Accepts the run whole, or changes nothing.
 local run, inbox, queue_limit, deadline_ms, n, ncrit = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local maxc, wave, order, strat, segs, np, body = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local lane_counts, queue_counts, marks, prio, after, rules = ARGV[16], ARGV[17], ARGV[18], ARGV[19], ARGV[20], ARGV[21]
-local FIELDS_AT = 22
+local key, digest, latest, queue_ms = ARGV[22], ARGV[23], ARGV[24], ARGV[25]
+local FIELDS_AT = 26
+local SUPERSEDED_GRACE_MS = 5000
 if call('HEXISTS', RUN .. run, 'state') == 1 then
   return {next_seq(), 'exists', {}, {}}
 end
+if key ~= '' then
+  local owner, of_plan = string.match(call('GET', KEY .. key) or '', '^([^|]*)|(.*)$')
+  if owner and call('HEXISTS', RUN .. owner, 'state') == 1 then
+    return {next_seq(), of_plan == digest and 'same' or 'conflict', owner}
+  end
+end
+local before = latest ~= '' and call('GET', LATEST .. latest)
+local B = before and run_of(before)
+if B and (get(B, 'state') ~= 'open' or get(B, 'stop') ~= '') then B = nil end
 local queues, lanes, leaders = {}, {}, {}
 for queue, count in string.gmatch(queue_counts, '([^\n\t]*)\t(%d+)') do
   local pending = tonumber(call('HGET', PENDING, queue) or '0')
+  if B then pending = pending - count_of(B, 'qp:' .. queue) end
   if pending + count > queue_limit then return {next_seq(), 'full', queue, tostring(pending)} end
   queues[queue] = count
 end
@@ -39,6 +52,16 @@ for queue, count in pairs(queues) do
 end
 if #lanes > 0 then field('later', table.concat(lanes, '\n')) end
 if after ~= '' then field('after', after) end
+if queue_ms ~= '' then field('qms', queue_ms) end
+if key ~= '' then
+  field('key', key)
+  call('SET', KEY .. key, run .. '|' .. digest)
+end
+if latest ~= '' then
+  field('latest', latest)
+  call('SET', LATEST .. latest, run)
+end
+if B then stop_run(B, 'cancelled', 'Superseded', 'run ' .. run .. ' took its place', SUPERSEDED_GRACE_MS) end
 if #leaders > 0 then field('waits', tostring(#leaders)) end
 local function write(pairs_, from)
   for at = from, #pairs_, 2 * SLICE do

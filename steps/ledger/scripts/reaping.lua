@@ -17,8 +17,11 @@ local function again(R, i, s, critical)
   if critical then offer(R) else publish_parallel(R, tonumber(s.parcel)) end
 end
 
--- An announced end is no death. Deaths apart from attempts: three of them settle the step as lost.
-local function take_back_one(worker, claim, fence, announced)
+-- How a claim comes back. An announced end is no death, and a death counts only for who was alone, in a lane or in a
+-- process of its own: three of them settle the step as lost. What ran beside others is suspect and runs alone from now on.
+local ANNOUNCED, DIED_ALONE, WORKER_DIED = 'announced', 'died alone', 'worker died'
+
+local function take_back_one(worker, claim, fence, how)
   local run, index = string.match(claim, '^(.*):(%d+)$')
   local R, i = run_of(run), tonumber(index)
   call('HDEL', CLAIMS .. worker, claim)
@@ -28,13 +31,16 @@ local function take_back_one(worker, claim, fence, announced)
   if s.state == 'settled' then return free_lane(R, i, s) end
   if s.state ~= 'running' then return end
   let_go(R, i, s, critical, true)
-  if not announced then s.deaths = s.deaths + 1 end
-  local status, payload
-  if get(R, 'stop') ~= '' then
-    status, payload = stopped_outcome(R, s)
-  elseif s.deaths >= MAX_DEATHS then
+  if how == DIED_ALONE or how == WORKER_DIED and critical then
+    s.deaths = s.deaths + 1
+  elseif how == WORKER_DIED then
+    put(R, 'sus', '1')
+    put(R, 'q' .. i, '1')
+  end
+  local status, payload = stopped_outcome(R, i, s)
+  if not status and s.deaths >= MAX_DEATHS then
     status = 'lost'
-    payload = settlement('lost', s.attempts, 'WorkerLost', 'its worker died ' .. s.deaths .. ' times while it ran')
+    payload = settlement('lost', s.attempts, 'WorkerLost', 'the process it ran in died ' .. s.deaths .. ' times')
   end
   if not status then return again(R, i, s, critical) end
   if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end

@@ -14,7 +14,9 @@
 --   tally  outcomes so far by status: succeeded|failed|timed_out|cancelled|skipped|lost     qp:<queue>  unsettled steps there
 --   name, mode, prio  as submitted     began  when its turn came     first  when its first step was claimed
 --   after, waits  runs it waits for, how many of them are open     next  runs that wait for it     later  lanes to enter then
---   lim  1: it has steps with limits     m<i>  max_running|starts|in so many microseconds|name     adm<i>  1: its start was given
+--   lim  1: it has steps with limits     m<i>  max_running|starts|in so many microseconds|name     held<i>  since when it waits in line
+--   paused  1: nothing of it starts     key, latest  its idempotency key, the place it has taken     qms  how long it may wait unstarted
+--   off<i>  why it was cancelled while it ran     sus  1: it has suspects     q<i>  1: the step is one
 --   s<i>  state|attempts|deaths|failures|fence|worker|ready|started|parcel      o<i>  the outcome
 -- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.
 
@@ -37,7 +39,8 @@ local REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S
 
 local RUNS, READY, MORE = {}, {}, {}
 local CORE = {'state', 'n', 'ncrit', 'left', 'crit_left', 'running', 'maxc', 'wave', 'order', 'strat', 'stop', 'skip',
-  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'first', 'waits', 'began', 'prio'}
+  'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'sus', 'first', 'waits', 'began', 'prio',
+  'paused'}
 
 local function next_seq() return call('HINCRBY', SITE, 'seq', 1) end
 

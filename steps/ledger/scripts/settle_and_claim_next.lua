@@ -10,6 +10,10 @@ if serial and string.find(accepted, '0') then
 end
 follow(R)
 granted, more = grant(R, k, ARGV[5], tonumber(ARGV[6]))
-if #granted == 0 then keep_moving(R, k) end
+if #granted == 0 then
+  keep_moving(R, k)
+elseif not serial and claimable(R, k) <= 0 then
+  take_from_ready(R, k)
+end
 save_runs()
 return {next_seq(), 'known', accepted, READY, MORE, standing(R), more and '1' or '0', granted, ''}

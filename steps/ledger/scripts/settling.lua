@@ -34,14 +34,20 @@ local function delay(R, i, s, critical, wait_us, parked)
   end
 end
 
-local function stopped_outcome(R, s)
-  local status, kind, message = string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$')
-  return status, settlement(status, s.attempts, kind, message)
+-- How a step ends that was stopped, with its run or by itself; nothing where it was not.
+local function end_of(R, i)
+  if get(R, 'stop') ~= '' then return string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$') end
+  if get(R, 'off' .. i) ~= '' then return 'cancelled', 'StepCancelled', get(R, 'off' .. i) end
 end
 
--- A step that was stopped with its run ends as the run does; what is known of its attempt is kept.
-local function stopped_while_running(R, payload)
-  local status, kind, message = string.match(get(R, 'stop'), '^([^|]*)|([^|]*)|(.*)$')
+local function stopped_outcome(R, i, s)
+  local status, kind, message = end_of(R, i)
+  if status then return status, settlement(status, s.attempts, kind, message) end
+end
+
+-- What is known of the attempt is kept.
+local function stopped_while_running(R, i, payload)
+  local status, kind, message = end_of(R, i)
   local outcome = cjson.decode(payload)
   outcome.status, outcome.error = status, {type = kind, message = message}
   return status, cjson.encode(outcome)
@@ -68,11 +74,11 @@ local function settle_one(R, i, fence, kind, arg, payload, vacated)
   local critical = is_critical(R, i)
   let_go(R, i, s, critical, vacated)
   if kind == 'P' then s.attempts = s.attempts - 1 end -- its code never began
-  if kind ~= 'S' and get(R, 'stop') ~= '' then
+  if kind ~= 'S' and end_of(R, i) then
     kind = 'S'
-    arg, payload = stopped_outcome(R, s)
-  elseif arg == 'cancelled' and get(R, 'stop') ~= '' then
-    arg, payload = stopped_while_running(R, payload)
+    arg, payload = stopped_outcome(R, i, s)
+  elseif arg == 'cancelled' and end_of(R, i) then
+    arg, payload = stopped_while_running(R, i, payload)
   end
   if kind == 'S' then
     if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end

@@ -1,7 +1,7 @@
 -- status RUN... -> {seq, now_us, {gone} or {field, value, ...}, ...}, in the order asked
 -- What there is to say of each run without its outcomes; of an open one also what it waits for.
 local PLAIN = {'state', 'name', 'mode', 'strat', 'order', 'prio', 'n', 'ncrit', 'left', 'tally', 'created', 'began', 'first',
-  'settled_at', 'deadline', 'stop', 'after', 'waits', 'running', 'maxc', 'hold', 'away'}
+  'settled_at', 'deadline', 'stop', 'after', 'waits', 'running', 'maxc', 'hold', 'away', 'paused'}
 local MOST_DELAYED = 20
 
 local function lane_facts(R, tell)
@@ -26,6 +26,13 @@ local function parallel_facts(R, tell)
   end
 end
 
+-- What a step in line waits for: a place, or the time of its start.
+local function held_for(R, i)
+  local name, most = limits_of(R, i)
+  if not name or not call('ZSCORE', HELD .. name, claim_field(R, i)) then return '' end
+  return most and call('SCARD', PLACES .. name) >= most and 'place' or 'start'
+end
+
 local function delayed_facts(R, tell)
   local fields, told = {}, 0
   for i = 0, math.min(count_of(R, 'n'), SLICE) - 1 do fields[#fields + 1] = 's' .. i end
@@ -34,9 +41,7 @@ local function delayed_facts(R, tell)
     local s = step_of(R, i)
     if s.state == 'delayed' and told < MOST_DELAYED then
       told = told + 1
-      local name = limits_of(R, i)
-      local is_held = name and call('ZSCORE', HELD .. name, claim_field(R, i)) and 'place' or ''
-      tell('delayed', i .. '|' .. s.ready .. '|' .. s.failures .. '|' .. is_held .. '|' .. get(R, 'adm' .. i))
+      tell('delayed', i .. '|' .. s.ready .. '|' .. s.failures .. '|' .. held_for(R, i))
     end
   end
 end

@@ -22,11 +22,13 @@ for at = 5, #ARGV do
       end_running(R)
     elseif get(R, 'stop') ~= '' then
       follow(R)
-    elseif count_of(R, 'waits') == 0 and NOW >= tonumber(get(R, 'deadline')) then
+    elseif get(R, 'qms') ~= '' and has_begun(R) and NOW_MS >= math.floor(tonumber(get(R, 'began')) / 1000) + get(R, 'qms') then
+      end_unwanted(R)
+    elseif has_begun(R) and NOW >= tonumber(get(R, 'deadline')) then
       run_past_deadline(R)
     end
     local is_open = get(R, 'state') == 'open'
-    reply[#reply + 1] = is_open and (MORE[#MORE] == R.id and 'sweeping' or 'open') or 'settled'
+    reply[#reply + 1] = is_open and (R.again and 'sweeping' or 'open') or 'settled'
   end
 end
 save_runs()

@@ -190,7 +190,7 @@ def a_body_is_tried_again_and_may_fail(story: Story) -> None:
     claim 1 of r/1 by w: 1 f4 #3 after 0
     tick none: none; publish nothing
     outcome r:1: lost, 3 attempts; WorkerLost
-    its worker died 3 times while it ran
+    the process it ran in died 3 times
     r expires: {'run': True, 'events': True}
     left over: nothing
     """)

@@ -1,7 +1,7 @@
 """The keepers' tick: who lives, what the dead leave behind, what is due."""
 
 from steps.ledger.records import Beat
-from tests.support.ledger_story import Story, ok, run_of, scenario
+from tests.support.ledger_story import Story, ok, retry, run_of, scenario
 
 REPUBLISH_S = 10
 
@@ -54,10 +54,10 @@ def steps_that_no_worker_lists_any_more_are_forgotten(story: Story) -> None:
     tick beat v: alive; publish r/0 to critical, r/1 to parallel
     tick beat w: dead; publish nothing
     r:0 is ready #1, died 1, failed 0
-    r:2 is ready #1, died 1, failed 0
-    r:3 is ready #1, died 1, failed 0
+    r:2 is ready #1, died 0, failed 0
+    r:3 is ready #1, died 0, failed 0
     claim 1 of r/0 by v: 0 f4 #2 after 0
-    claim 5 of r/1 by v: 2 f5 #2 after 0, 3 f6 #2 after 0, 4 f7 #1 after 0
+    claim 5 of r/1 by v: 2 f5 #2 after 0 suspect, 3 f6 #2 after 0 suspect, 4 f7 #1 after 0
     """)
 def a_worker_is_reaped_only_at_the_beat_last_seen(story: Story) -> None:
     story.join("w", "v")
@@ -123,7 +123,7 @@ def a_worker_leaves_with_more_claims_than_one_call_may_touch(story: Story) -> No
     tick none: none; publish r/0 to critical
     read r: open, 1 left; lost -
     outcome r:0: lost, 3 attempts; WorkerLost
-    its worker died 3 times while it ran
+    the process it ran in died 3 times
     r:0 is vacated #3, died 3, failed 0
     event of r: run.started
     event of r: step.started 0 #1 f1 w
@@ -146,21 +146,56 @@ def the_third_death_settles_a_step_as_lost(story: Story) -> None:
 @scenario("""
     open r: new; publish r/0 to parallel
     claim 1 of r/0 by w: 0 f1 #1 after 0
-    tick none: none; publish r/0 to parallel
+    tick none w: none; publish r/0 to parallel
     claim 1 of r/0 by w: 0 f2 #2 after 0
-    tick none: none; publish r/0 to parallel
+    tick none w: none; publish r/0 to parallel
     claim 1 of r/0 by w: 0 f3 #3 after 0
-    tick none: none; publish r/0 to parallel
+    tick none w: none; publish r/0 to parallel
     claim 1 of r/0 by v: 1 f4 #1 after 0
     """)
 def a_lost_parallel_step_does_not_hold_up_its_parcel(story: Story) -> None:
-    story.join("v", queue="parallel")
+    story.join("v", "w", queue="parallel")
     story.open(run_of("r", ("parallel", "", 2), max_concurrency=1))
     for _ in range(3):
+        (step,) = story.claim("r", 0)
+        story.die_alone("r", step)
+    story.claim("r", 0, worker="v")
+
+
+@scenario("""
+    open r: new; publish r/0 to parallel
+    claim 1 of r/0 by w: 0 f1 #1 after 0; more
+    tick none: none; publish r/0 to parallel
+    claim 1 of r/0 by w: 0 f2 #2 after 0 suspect; more
+    tick none: none; publish r/0 to parallel
+    claim 1 of r/0 by w: 0 f3 #3 after 0 suspect; more
+    tick none: none; publish r/0 to parallel
+    claim 1 of r/0 by w: 0 f4 #4 after 0 suspect; more
+    tick none: none; publish r/0 to parallel
+    r:0 is ready #4, died 0, failed 0
+    claim 2 of r/0 by v: 0 f5 #5 after 0 suspect, 1 f6 #1 after 0
+    settle r:0 f5 retry: yes; publish nothing
+    tick none: none; publish r/0 to parallel
+    claim 1 of r/0 by v: 0 f7 #6 after 1 suspect
+    tick none v: none; publish r/0 to parallel
+    r:0 is ready #6, died 1, failed 1
+    r:1 is running #1, died 0, failed 0
+    """)
+def who_is_beside_the_dead_is_suspect_and_not_to_blame(story: Story) -> None:
+    story.join("v", queue="parallel")
+    story.open(run_of("r", ("parallel", "", 2)))
+    for _ in range(4):
         story.join("w", queue="parallel")
         story.claim("r", 0)
         story.reap("w")
-    story.claim("r", 0, worker="v")
+    story.states("r")
+    step, _ = story.claim("r", 0, want=2, worker="v")
+    story.settle("r", 0, retry(step))
+    story.bring_due("retry")
+    story.tick()
+    (step,) = story.claim("r", 0, worker="v")
+    story.die_alone("r", step, worker="v")
+    story.states("r")
 
 
 @scenario("""

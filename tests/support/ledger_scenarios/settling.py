@@ -56,7 +56,7 @@ def a_refused_settle_is_granted_no_further_step_of_a_lane(story: Story) -> None:
     open r: new; publish r/0 to parallel
     claim 1 of r/0 by w: 0 f1 #1 after 0; more
     tick none: none; publish r/0 to parallel
-    settle r:0 f1 ok and claim 5: no; publish nothing; next 0 f2 #2 after 0, 1 f3 #1 after 0
+    settle r:0 f1 ok and claim 5: no; publish nothing; next 0 f2 #2 after 0 suspect, 1 f3 #1 after 0
     """)
 def a_refused_settle_of_a_parallel_step_holds_up_nothing(story: Story) -> None:
     story.join("w", "v")

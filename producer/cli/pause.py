@@ -1,0 +1,14 @@
+"""``stepline pause``: nothing of a run starts any more, what runs, runs on."""
+
+import argparse
+
+from producer.cli.steering import steer
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Pause a run and print how it stands then; one that is completed stays as it is.
+
+    Raises:
+        RunUnknown: There is no such run.
+    """
+    return steer(options, lambda producer: producer.attach(options.run_id).pause())
