@@ -79,7 +79,7 @@ local function let_in(R, i)
   resume(R, i)
   s.ready = since
   put_step(R, i, s)
-  if not critical then return count_of(R, 'running') < count_of(R, 'maxc') end
+  if not critical then return get(R, 'paused') == '' and count_of(R, 'running') < count_of(R, 'maxc') end
   call('ZREM', DUE, 'stepout:' .. R.id .. ':' .. i)
   return get(R, 'offered') == '1'
 end

@@ -806,3 +806,40 @@ def a_completion_body_has_limits_too(story: Story) -> None:
     (step,) = story.claim("q", 1)
     story.settle("q", 1, ok(step))
     story.left_over()
+
+
+@scenario("""
+    open r: new; publish r/0 to parallel
+    open q: new; publish q/0 to parallel
+    open p: new; publish p/0 to parallel
+    claim 1 of r/0 by w: 0 f1 #1 after 0
+    claim 1 of q/0 by w: nothing
+    claim 1 of p/0 by w: nothing
+    pause q: publish nothing
+    settle r:0 f1 ok: yes; publish p/0 to parallel
+    places of Fetch: p:0 in line: nobody
+    claim 1 of p/0 by w: 0 f2 #1 after 0
+    resume q: publish q/0 to parallel
+    claim 1 of q/0 by w: nothing
+    settle p:0 f2 ok: yes; publish q/0 to parallel
+    claim 1 of q/0 by w: 0 f3 #1 after 0
+    settle q:0 f3 ok: yes; publish nothing
+    left over: nothing
+    """)
+def a_paused_run_is_kept_no_place(story: Story) -> None:
+    story.join("w")
+    for name in ("r", "q", "p"):
+        story.open(run_of(name, ("parallel", "", 1), limits=limited(0, max_running=1)))
+    (step,) = story.claim("r", 0)
+    story.claim("q", 0)
+    story.claim("p", 0)
+    story.pause("q")
+    story.settle("r", 0, ok(step))
+    story.limits()
+    (step,) = story.claim("p", 0)
+    story.resume("q")
+    story.claim("q", 0)
+    story.settle("p", 0, ok(step))
+    (step,) = story.claim("q", 0)
+    story.settle("q", 0, ok(step))
+    story.left_over()
