@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## Install into .venv and run the view switch on real w
 	$(BIN)/python -m examples.view_switch $(DEMO_ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed-dev check ## All checks and tests, with coverage (TIERS="unit integration acceptance")
+test: $(VENV)/.installed-dev check ## All checks and tests, with coverage (TIERS="unit integration acceptance faults")
 	$(BIN)/python -m dev.tiers $(TIERS)
 
 .PHONY: check
@@ -37,6 +37,14 @@ check: $(VENV)/.installed-dev ## Lint, format, types and import arrows
 .PHONY: test-unit
 test-unit: $(VENV)/.installed-dev ## The unit tests alone, without coverage (PYTEST_ARGS="-k name")
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: test-faults
+test-faults: $(VENV)/.installed-dev ## Break everything once, on purpose: 20 minutes (PYTEST_ARGS="-k name")
+	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.installed-dev ## Random kills under a steady load, for MINUTES (10); SEED=n: the same kills again
+	$(BIN)/python -m dev.soak $(or $(MINUTES),10) $(SEED)
 
 .PHONY: bench
 bench: $(VENV)/.installed-dev ## Compare with plain Celery on this machine (BENCH_ARGS="...")

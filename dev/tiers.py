@@ -1,4 +1,4 @@
-"""Runs the test tiers, cheapest first, says what each cost, and holds all of them to the coverage floors.
+"""Runs the test tiers, two at a time, says what each cost, and holds all of them to the coverage floors.
 
 Usage: ``python -m dev.tiers [TIER...]``; without arguments all tiers. The coverage of a part of them is
 shown, not judged.
@@ -11,15 +11,32 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from dev.coverage_floor import read_coverage
 
-TIERS: Final = ("unit", "integration", "acceptance")
+TIERS: Final = ("unit", "integration", "acceptance", "faults")
 ROOT: Final = Path(__file__).resolve().parent.parent
 REPORTS: Final = ROOT / "reports"
+SELECTED: Final = {
+    "faults": (
+        "tests/faults/test_killed_processes.py::test_a_child_killed_at_any_point_of_an_effect_has_it_once",
+        "tests/faults/test_killed_processes.py::test_a_worker_killed_with_its_children_at_any_point_has_the_effect_once",
+        "tests/faults/test_messages.py::test_the_same_message_ten_times_runs_nothing_twice",
+        "tests/faults/test_planted_bugs.py::test_without_a_bug_nothing_is_found",
+        "tests/faults/test_planted_bugs.py::test_a_planted_bug_is_found[a lane serves the last come first]",
+        "tests/faults/test_random_schedules.py::test_a_schedule_replays_from_its_seed",
+        "tests/faults/test_redis_faults.py::test_redis_that_comes_back_empty_is_noticed_and_no_success_is_told",
+    )
+}
+"""What runs of a tier that takes too long for every change; ``make test-faults`` runs all of it."""
+
+LINES: Final = (("unit", "integration"), ("acceptance", "faults"))
+"""Tiers that run one after the other, beside those of the other line: the one computes, the other mostly waits."""
+
 COVERAGE: Final = (sys.executable, "-m", "coverage")
 
 
@@ -50,17 +67,27 @@ def main(arguments: Sequence[str]) -> int:
     tiers = tuple(arguments) or TIERS
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir()
-    results = [_run_tier(tier) for tier in tiers]
+    results = _run_side_by_side([[tier for tier in line if tier in tiers] for line in LINES])
     is_covered = _cover(is_judged=set(TIERS) <= set(tiers))
     print("\n".join(map(str, results)))
     return 0 if is_covered and all(result.code == 0 for result in results) else 1
 
 
+def _run_side_by_side(lines: Sequence[Sequence[str]]) -> list[TierResult]:
+    with ThreadPoolExecutor(len(lines)) as threads:
+        results = threads.map(lambda line: [_run_tier(tier) for tier in line], lines)
+        return [result for line in results for result in line]
+
+
 def _run_tier(tier: str) -> TierResult:
-    print(f"\n--- {tier} ---", flush=True)
+    print(f"--- {tier} begins ---", flush=True)
     report = REPORTS / f"{tier}.xml"
     begun = time.monotonic()
-    code = _run(*COVERAGE, "run", "-m", "pytest", f"tests/{tier}", f"--junitxml={report}")
+    tests_of_tier = SELECTED.get(tier, (f"tests/{tier}",))
+    log = REPORTS / f"{tier}.log"
+    with log.open("wb") as file:
+        code = _run(*COVERAGE, "run", "-m", "pytest", *tests_of_tier, f"--junitxml={report}", output=file)
+    print(f"--- {tier} ---\n{log.read_text(errors='replace')}", flush=True)
     took_s = time.monotonic() - begun
     suite = ET.parse(report).getroot().find("testsuite") if report.is_file() else None
     counted = {} if suite is None else suite.attrib
@@ -83,10 +110,10 @@ def _cover(*, is_judged: bool) -> bool:
     return coverage.is_enough or not is_judged
 
 
-def _run(*command: str) -> int:
+def _run(*command: str, output: IO[bytes] | None = None) -> int:
     # An absolute path, because the processes that tests start run in folders of their own.
     environ = {**os.environ, "COVERAGE_FILE": str(REPORTS / ".coverage")}
-    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+    return subprocess.run(command, cwd=ROOT, env=environ, stdout=output, stderr=output, check=False).returncode
 
 
 if __name__ == "__main__":

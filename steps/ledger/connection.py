@@ -62,6 +62,9 @@ def in_our_words(url: str) -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         kind = NoAnswer if _was_sent(error) else BrokerUnavailable
         raise kind(f"Redis at {without_password(url)} does not answer: {error}") from error
+    except (redis.OutOfMemoryError, redis.ReadOnlyError) as error:
+        # Refused before anything was done: worth another try once somebody has made room, or a primary of it.
+        raise BrokerUnavailable(f"Redis at {without_password(url)} takes no writes: {error}") from error
     except redis.InvalidResponse as error:
         raise BrokerUnavailable(f"what answers at {without_password(url)} is no Redis: {error}") from error
 

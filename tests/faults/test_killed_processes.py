@@ -1,0 +1,147 @@
+"""Processes that die at a chosen point of a step: children, workers, a whole site, with or without a signal."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from producer import Producer, Result
+from tests.support.fault_sites import FaultSite
+from tests.support.processes import children_of
+
+POINTS = ("before", "during", "after")
+MOST_FOLLOWERS = 100
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_child_killed_at_any_point_of_an_effect_has_it_once(site: FaultSite, point: str) -> None:
+    struck = site.submit([site.write(), site.write(dies=f"self@{point}"), site.write(), site.read()])
+    behind = site.submit([site.write(), site.read()])
+    assert _attempts(site.gather(struck)) == [1, 2, 1, 1]
+    assert _attempts(site.gather(behind)) == [1, 1]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_killed_with_its_children_at_any_point_has_the_effect_once(site: FaultSite, point: str) -> None:
+    struck = site.submit([site.write(), site.write(dies=f"parent@{point}"), site.write(), site.read()])
+    behind = site.submit([site.write(), site.read()])
+    assert _attempts(site.gather(struck)) == [1, 2, 1, 1]
+    assert _attempts(site.gather(behind)) == [1, 1]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_threads_worker_killed_at_any_point_has_the_effect_once(site: FaultSite, point: str) -> None:
+    run = site.submit([site.read("struck", dies=f"self@{point}"), *[site.read(seconds=0.1)] * 6])
+    result = site.gather(run)
+    assert result is not None
+    assert result.ok
+    assert result["struck"].attempts == 2
+
+
+@pytest.mark.parametrize("how", ["exit", "segfault"])
+def test_a_child_that_ends_without_a_signal_from_outside_loses_nothing(site: FaultSite, how: str) -> None:
+    run = site.submit([site.write("struck", dies=f"{how}@before"), site.write(), site.read()])
+    result = site.gather(run)
+    assert result is not None
+    assert result.ok
+    assert result["struck"].attempts == 2
+
+
+def test_a_child_without_memory_settles_its_step_or_dies_and_takes_no_other_with_it(site: FaultSite) -> None:
+    run = site.submit([site.write("struck", dies="memory@before"), site.write("next"), site.read("other")])
+    behind = [site.submit([site.write(), site.read()]) for _ in range(10)]
+    result = site.gather(run)
+    assert result is not None
+    struck = result["struck"]
+    if struck.ok:
+        assert struck.attempts == 2
+    else:
+        assert struck.error is not None
+        assert (struck.status, struck.error.type, struck.attempts) == ("failed", "MemoryError", 1)
+    assert all(_attempts(site.gather(one)) == [1, 1] for one in behind)
+
+
+def test_a_step_behind_which_a_hundred_wait_keeps_its_place_when_its_worker_dies(site: FaultSite) -> None:
+    latch = site.latch("hundred")
+    head = site.submit([site.write(latch=latch, dies="parent@before"), site.write()])
+    site.wait_for("began", step=head._meta.steps[0].id)
+    runs = [site.submit([site.write()]) for _ in range(MOST_FOLLOWERS)]
+    site.open_latch("hundred")
+    assert all(result is not None and result.ok for result in map(site.gather, (head, *runs)))
+
+
+def test_a_step_that_kills_its_worker_every_time_is_lost_after_three_deaths_and_others_run(site: FaultSite) -> None:
+    run = site.submit([site.write("poison", dies="parent@before!"), site.write("next"), site.read("other")])
+    behind = site.submit([site.write(), site.read()])
+    result = site.gather(run)
+    assert result is not None
+    assert [(one.status, one.attempts) for one in result.outcomes] == [
+        ("lost", 3),
+        ("skipped", 0),
+        ("succeeded", 1),
+    ]
+    assert _attempts(site.gather(behind)) == [1, 1]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_completion_body_whose_worker_dies_has_its_effect_once(site: FaultSite, point: str) -> None:
+    body = {"name": "GetSumOfOutcomesStep", "params": {"folder": str(site.folder), "dies": f"self@{point}"}}
+    run = site.submit([site.write(), site.read()], then=body)
+    assert _attempts(site.gather(run)) == [1, 1]
+    site.wait_until_closed(run)
+    effects = [effect for effect in site.evidence().effects if effect.key == run.id]
+    assert len(effects) == 1
+
+
+def test_a_whole_site_killed_at_once_goes_on_after_a_cold_start(new_site: Callable[..., FaultSite]) -> None:
+    site = new_site(scale={"critical": 2, "parallel": 1})
+    first = site.submit([site.write(latch=site.latch("cold")), site.write(), site.read()])
+    site.submit([site.read(latch=site.latch("cold")), site.write()], order="overlap")
+    runs = [site.submit([site.write(), site.read()]) for _ in range(10)]
+    site.wait_for("began", 2)
+    for worker in site.workers.values():
+        site.kill(worker)
+    site.redis.kill()
+    site.open_latch("cold")
+    site.redis.start()
+    with Producer(site.settings, site.redis.url) as other:  # Somebody who was not there before.
+        assert all(other.attach(run.id).gather(timeout=60).ok for run in (first, *runs))
+    assert all(result is not None and result.ok for result in site.gather_all())
+    site.check()
+
+
+def test_a_worker_told_twice_to_stop_or_interrupted_loses_nothing_and_keeps_the_order(
+    new_site: Callable[..., FaultSite],
+) -> None:
+    site = new_site(scale={"critical": 2, "parallel": 1})
+    for number, signals in enumerate(((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,))):
+        latch = site.latch(f"stop-{number}")
+        run = site.submit([site.write(latch=latch), site.write(), site.read(latch=latch), site.read()], order="overlap")
+        begun = site.wait_for("began", 2 + 4 * number)
+        for pid in {line.pid for line in begun[-2:]}:
+            worker = site.worker_of(pid)
+            for signum in signals:
+                site.stop(worker, signum)
+        site.submit([site.write(), site.read()])
+        site.open_latch(f"stop-{number}")
+        assert max(_attempts(site.gather(run))) <= 2
+        site.wait_until_whole()
+    assert all(result is not None and result.ok for result in site.gather_all())
+    assert not any(children_of(worker.pid or 0) == [] for name, worker in site.workers.items() if "critical" in name)
+    site.check()
+
+
+def test_a_threads_worker_that_quits_at_once_loses_nothing(new_site: Callable[..., FaultSite]) -> None:
+    site = new_site(scale={"critical": 0, "parallel": 2})
+    run = site.submit([site.read(seconds=0.5)] * 6)
+    begun = site.wait_for("began", 6)
+    site.stop(site.worker_of(begun[0].pid), signal.SIGQUIT)
+    assert max(_attempts(site.gather(run))) <= 2
+    site.wait_until_whole()
+    site.check()
+
+
+def _attempts(result: Result | None) -> list[int]:
+    assert result is not None
+    assert result.ok, [(one.id, one.status, one.error) for one in result.outcomes]
+    return [one.attempts for one in result.outcomes]
