@@ -103,6 +103,12 @@ class StepResults(Mapping[str, Any]):
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
 
+    def copy(self) -> "StepResults":
+        """Return the same values, to which others can be added."""
+        copied = StepResults()
+        copied._values = dict(self._values)
+        return copied
+
     def add(self, step_id: str, position: int, value: Any) -> None:
         """Take in the value of the step at that input position, from 0."""
         self._values[step_id] = value

@@ -1,6 +1,6 @@
 """The run a worker is working on: what its steps may know of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from producer.run_meta import OUTCOMES_KEY, RunMeta
@@ -24,7 +24,8 @@ class RunInHand:
         self.meta = RunMeta.decode(meta)
         self._read = read
         self._results = StepResults()
-        self._known = 0
+        self._seen: set[int] = set()
+        self._first_missing = 0
 
     def is_body(self, index: int) -> bool:
         """Whether this ledger index is the completion body's."""
@@ -39,14 +40,25 @@ class RunInHand:
 
     def results(self, settled_count: int) -> StepResults:
         """Return the values of the steps that have succeeded, as of now if more have settled than were known."""
-        if settled_count > self._known:
-            results = StepResults()
-            positions = {step.id: position for position, step in enumerate(self.meta.steps)}
-            for outcome in self._outcomes():
-                if outcome.ok:
-                    results.add(outcome.id, positions[outcome.id], outcome.value)
-            self._results, self._known = results, settled_count
+        first, count = self._first_missing, len(self.meta.steps)
+        if len(self._seen) < settled_count:
+            self._results = self._results.copy()  # an attempt's results stay as they were
+        # A lane of thousands must not read all that is known again for each of its steps.
+        while len(self._seen) < settled_count and first < count:
+            self._take_in(first, self._read(self.run_id, first).outcomes)
+            first += SLICE
+        while self._first_missing in self._seen:
+            self._first_missing += 1
         return self._results
+
+    def _take_in(self, first: int, texts: Sequence[bytes | None]) -> None:
+        for index, text in enumerate(texts, start=first):
+            if text is None or index in self._seen:
+                continue
+            self._seen.add(index)
+            settlement = Settlement.decode(text)
+            if settlement.status == "succeeded":
+                self._results.add(self.meta.at(index).id, self.meta.sequence[index], settlement.value)
 
     def _outcomes(self) -> list[Outcome]:
         count = len(self.meta.steps)

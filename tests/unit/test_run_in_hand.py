@@ -69,6 +69,26 @@ def test_the_results_of_a_large_run_are_read_in_slices() -> None:
     assert shelf.reads == [0, SLICE]
 
 
+def test_a_lane_reads_what_has_settled_since_and_no_more() -> None:
+    shelf = Shelf([None] * MANY)
+    run = RunInHand("r", meta_of(MANY), read=shelf.read)
+    for index in range(3):
+        shelf.texts[index] = succeeded(index).encode().encode()
+        assert run.results(index + 1)[f"s{index}"] == index
+    assert shelf.reads == [0, 1, 2]
+
+
+def test_what_settles_out_of_order_is_found_and_read_once() -> None:
+    shelf = Shelf([None, succeeded(1), None])
+    run = RunInHand("r", meta_of(3), read=shelf.read)
+    assert set(run.results(1)) == {"s1", "step_1_result"}
+    shelf.texts[0] = succeeded(0).encode().encode()
+    assert len(run.results(2)) == 4
+    shelf.texts[2] = succeeded(2).encode().encode()
+    assert len(run.results(3)) == 6
+    assert shelf.reads == [0, 0, 2]
+
+
 def test_only_the_completion_body_gets_the_outcomes() -> None:
     shelf = Shelf([succeeded(1), Settlement(status="skipped")])
     run = RunInHand("r", meta_of(2), read=shelf.read)
