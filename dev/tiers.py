@@ -34,8 +34,8 @@ SELECTED: Final = {
 }
 """What runs of a tier that takes too long for every change; ``make test-faults`` runs all of it."""
 
-LINES: Final = (("unit", "integration"), ("acceptance", "faults"))
-"""Tiers that run one after the other, beside those of the other line: the one computes, the other mostly waits."""
+LINES: Final = (("unit", "integration", "faults"), ("acceptance",))
+"""Tiers that run one after the other beside those of the other line, which mostly wait."""
 
 COVERAGE: Final = (sys.executable, "-m", "coverage")
 

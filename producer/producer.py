@@ -122,8 +122,8 @@ class Producer:
     def retry(self, run_id: str) -> Run:
         """Submit, as a new run, the steps of a settled run that did not succeed.
 
-        They keep their ids, params, classes and lanes, and the run its options but for ``after``; its completion body
-        runs again behind them, with their outcomes.
+        They keep their ids, params, classes and lanes, and the run its options but for ``after``, ``idempotency_key``,
+        ``supersede`` and ``queue_timeout``; its completion body runs again behind them, with their outcomes.
 
         Raises:
             RunUnknown: There is no such run.

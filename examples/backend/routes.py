@@ -24,7 +24,7 @@ UNAVAILABLE: Final = 503
 STEP_NAMES: Final = frozenset(name for view in VIEWS.values() for name in view.values()).union(TASK_STEPS)
 """What this backend asks its workers for."""
 
-LastEventId = Annotated[str, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")]
+LastEventId = Annotated[str, Header(pattern=r"^(0|[1-9]\d{0,18}-\d{1,19})$")]
 """Sent by a browser that lost the connection: the last event it has."""
 
 

@@ -11,7 +11,13 @@ from producer.run_status import RunStatus
 
 PENDING: Final = "pending"
 
-STATE_STYLES: Final = {"not_found": "red", "stopping": "yellow", "waiting": "yellow", "running": "cyan"}
+STATE_STYLES: Final = {
+    "not_found": "red",
+    "stopping": "yellow",
+    "waiting": "yellow",
+    "paused": "yellow",
+    "running": "cyan",
+}
 
 
 def print_status(status: RunStatus) -> None:

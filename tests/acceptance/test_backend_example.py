@@ -1,14 +1,11 @@
 """The example backend over HTTP: a real uvicorn process before real workers, as its README starts them."""
 
-import http.client
-import itertools
 import json
 import re
 import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -51,10 +48,12 @@ SETTINGS = {"STEPLINE_CONFIG": str(ROOT / "examples" / "backend" / "site.toml")}
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Start a site for the tests of this module; return the environment of what joins it."""
     folder = tmp_path_factory.mktemp("backend")
-    variables = clean_environment(
-        STEPLINE_DATA_DIR=str(folder / "data"),
-        BACKEND_DATABASE=str(folder / "backend.sqlite"),
-        **SETTINGS,
+    variables = untraced(
+        clean_environment(
+            STEPLINE_DATA_DIR=str(folder / "data"),
+            BACKEND_DATABASE=str(folder / "backend.sqlite"),
+            **SETTINGS,
+        )
     )
     settings = load_settings(variables)
     site = Site(settings, live_workers=live_workers_by(settings), env=variables, cwd=ROOT, log_dir=folder / "logs")
@@ -317,28 +316,15 @@ def test_twenty_clients_at_once_get_the_ten_step_view_in_under_200_ms(port: int)
 
 def one_round(port: int) -> Round:
     """Let all clients ask again and again, each over a connection of its own that is kept."""
-    at_once = threading.Barrier(CLIENTS)
+    command = [sys.executable, "-m", "tests.support.view_load", str(port), str(CLIENTS), str(REQUESTS_EACH)]
     before = CpuTimes.now()
-    with ThreadPoolExecutor(CLIENTS) as threads:
-        times = list(threads.map(lambda number: times_of_client(port, str(number), at_once), range(CLIENTS)))
-    return Round(took_ms=tuple(itertools.chain(*times)), others_share=CpuTimes.now().others_share_since(before))
+    done = subprocess.run(command, cwd=ROOT, env=untraced(clean_environment()), capture_output=True, check=True)
+    return Round(took_ms=tuple(json.loads(done.stdout)), others_share=CpuTimes.now().others_share_since(before))
 
 
-def times_of_client(port: int, session_id: str, at_once: threading.Barrier) -> list[float]:
-    # The plainest client there is: what it costs itself is taken from what it measures.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    at_once.wait(30)
-    times_ms = []
-    for _ in range(REQUESTS_EACH):
-        began_s = time.perf_counter()
-        connection.request("GET", f"/views/session?session_id={session_id}")
-        answer = connection.getresponse()
-        document = answer.read()
-        times_ms.append((time.perf_counter() - began_s) * 1000)
-        assert answer.status == 200
-        assert json.loads(document)["ok"], document
-    connection.close()
-    return times_ms
+def untraced(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which no coverage is measured: what is timed must be what users run."""
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,7 +338,11 @@ class CpuTimes:
     @classmethod
     def now(cls) -> "CpuTimes":
         me = psutil.Process()
-        ours = [times for process in (me, *me.children(recursive=True)) for times in process.cpu_times()[:2]]
+        # With those of the children that have ended, such as a round's clients.
+        ours = [
+            *me.cpu_times()[:4],
+            *(times for child in me.children(recursive=True) for times in child.cpu_times()[:2]),
+        ]
         machine = psutil.cpu_times()
         idle_s = machine.idle + machine.iowait
         total_s = sum(machine[:8])  # what follows, guests, is in the first

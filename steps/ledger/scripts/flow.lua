@@ -264,6 +264,7 @@ local function start_body(R)
   local lane = parcel_of(R, k).lane
   put(R, 'state', 'body')
   put(R, 'stop', '')
+  put(R, 'paused', '') -- all its steps have settled: nobody could resume it any more
   if lane == '' then
     publish_parallel(R, k)
   elseif get(R, 'hold') == '' then

@@ -61,7 +61,12 @@ if latest ~= '' then
   field('latest', latest)
   call('SET', LATEST .. latest, run)
 end
-if B then stop_run(B, 'cancelled', 'Superseded', 'run ' .. run .. ' took its place', SUPERSEDED_GRACE_MS) end
+if B then
+  stop_run(B, 'cancelled', 'Superseded', 'run ' .. run .. ' took its place', SUPERSEDED_GRACE_MS)
+  for at = #leaders, 1, -1 do -- it may have been one of those to wait for, and have settled just now
+    if get(leaders[at], 'state') ~= 'open' then table.remove(leaders, at) end
+  end
+end
 if #leaders > 0 then field('waits', tostring(#leaders)) end
 local function write(pairs_, from)
   for at = from, #pairs_, 2 * SLICE do

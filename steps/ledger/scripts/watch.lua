@@ -22,7 +22,7 @@ for at = 5, #ARGV do
       end_running(R)
     elseif get(R, 'stop') ~= '' then
       follow(R)
-    elseif get(R, 'qms') ~= '' and has_begun(R) and NOW_MS >= math.floor(tonumber(get(R, 'began')) / 1000) + get(R, 'qms') then
+    elseif get(R, 'qms') ~= '' and get(R, 'first') == '' and has_begun(R) and NOW_MS >= math.floor(tonumber(get(R, 'began')) / 1000) + get(R, 'qms') then
       end_unwanted(R)
     elseif has_begun(R) and NOW >= tonumber(get(R, 'deadline')) then
       run_past_deadline(R)

@@ -220,3 +220,51 @@ def a_paused_run_is_cancelled_and_reaches_its_deadline_like_any_other(story: Sto
 def nobody_can_pause_a_run_that_is_gone(story: Story) -> None:
     story.pause("r")
     story.resume("r")
+
+
+@scenario("""
+    open r: new; publish r/0 to parallel
+    claim 1 of r/0 by w: 0 f1 #1 after 0
+    pause r: publish nothing
+    settle r:0 f1 ok: yes; publish r/1 to critical
+    claim 1 of r/1 by w: 1 f2 #1 after 0
+    settle r:1 f2 ok: yes; publish nothing
+    open q: new; publish q/0 to parallel
+    claim 1 of q/0 by w: 0 f3 #1 after 0
+    pause q: publish nothing
+    settle q:0 f3 ok: yes; publish q/1 to parallel
+    claim 1 of q/1 by w: 1 f4 #1 after 0
+    settle q:1 f4 ok: yes; publish nothing
+    left over: nothing
+    """)
+def a_run_that_is_paused_when_its_last_step_ends_has_its_body_all_the_same(story: Story) -> None:
+    story.join("w")
+    for name, body in (("r", ("critical", "a")), ("q", ("parallel", ""))):
+        story.open(run_of(name, ("parallel", "", 1), body=body))
+        (step,) = story.claim(name, 0)
+        story.pause(name)
+        story.settle(name, 0, ok(step))
+        (step,) = story.claim(name, 1)
+        story.settle(name, 1, ok(step))
+    story.left_over()
+
+
+@scenario("""
+    open r: new; publish r/0 to critical
+    pause r: publish nothing
+    tick none: none; publish r/1 to critical
+    lane a: r (held by r)
+    claim 1 of r/1 by w: 1 f1 #1 after 0
+    settle r:1 f1 ok: yes; publish nothing
+    left over: nothing
+    """)
+def a_run_that_reaches_its_deadline_while_it_is_paused_has_its_body_too(story: Story) -> None:
+    story.join("w")
+    story.open(run_of("r", ("critical", "a", 1), body=("critical", "a")))
+    story.pause("r")
+    story.bring_due("deadline")
+    story.tick()
+    story.line("a")
+    (step,) = story.claim("r", 1)
+    story.settle("r", 1, ok(step))
+    story.left_over()

@@ -154,3 +154,34 @@ def the_time_to_start_counts_from_the_end_of_the_run_before(story: Story) -> Non
     story.bring_due("queued")
     story.tick()
     story.outcome("q", 0)
+
+
+@scenario("""
+    open r: new; publish r/0 to parallel
+    open q: new; publish q/0 to parallel
+    claim 1 of q/0 by w: 0 f1 #1 after 0
+    settle q:0 f1 ok: yes; publish nothing
+    left over: nothing
+    """)
+def a_run_that_takes_the_place_of_the_one_it_waits_for_begins_at_once(story: Story) -> None:
+    story.join("w", queue="parallel")
+    story.open(replace(run_of("r", ("parallel", "", 1)), supersedes="v"))
+    story.open(replace(run_of("q", ("parallel", "", 1)), supersedes="v", after=("r",)))
+    (step,) = story.claim("q", 0)
+    story.settle("q", 0, ok(step))
+    story.left_over()
+
+
+@scenario("""
+    open r: new; publish r/0 to parallel
+    claim 1 of r/0 by w: 0 f1 #1 after 0; more
+    watch: {'r': 'open'}
+    status of r: stop=timed_out|DeadlineExceeded|the run reached its deadline before this step settled
+    """)
+def a_run_that_has_started_in_time_still_reaches_its_deadline_where_no_worker_lives(story: Story) -> None:
+    story.join("w", queue="parallel")
+    story.open(replace(run_of("r", ("parallel", "", 2)), queue_timeout_s=5))
+    story.claim("r", 0)
+    story.client.hset(f"{story.root}run:r", mapping={"began": 1_000_000, "deadline": 2_000_000})
+    story.watch("r")
+    story.status("r", "stop")
