@@ -37,6 +37,9 @@ SELECTED: Final = {
 LINES: Final = (("unit", "integration", "faults"), ("acceptance",))
 """Tiers that run one after the other beside those of the other line, which mostly wait."""
 
+GIVE_WAY: Final = dict.fromkeys(("unit", "integration"), ("nice", "-n", "10"))
+"""Tiers that only compute leave the processor to those that time what real workers do."""
+
 COVERAGE: Final = (sys.executable, "-m", "coverage")
 
 
@@ -86,7 +89,8 @@ def _run_tier(tier: str) -> TierResult:
     tests_of_tier = SELECTED.get(tier, (f"tests/{tier}",))
     log = REPORTS / f"{tier}.log"
     with log.open("wb") as file:
-        code = _run(*COVERAGE, "run", "-m", "pytest", *tests_of_tier, f"--junitxml={report}", output=file)
+        pytest = (*GIVE_WAY.get(tier, ()), *COVERAGE, "run", "-m", "pytest")
+        code = _run(*pytest, *tests_of_tier, f"--junitxml={report}", output=file)
     print(f"--- {tier} ---\n{log.read_text(errors='replace')}", flush=True)
     took_s = time.monotonic() - begun
     suite = ET.parse(report).getroot().find("testsuite") if report.is_file() else None

@@ -2,7 +2,7 @@
 
 | key | type | holds |
 |---|---|---|
-| site | hash | seq (site sequence), fence (last one given), ticket (last one given), and when a queue lost its last worker |
+| site | hash | seq (site sequence), last fence and ticket given, and when a queue lost its last worker |
 | run:RUN | hash | one run: plan, counters, states of its steps, outcomes |
 | events:RUN | stream | one entry for each change of the run |
 | lane:LANE | zset | run ids in line, by ticket |
