@@ -32,7 +32,7 @@ class Connections:
         with self._lock:
             if self._ledger is None:
                 ledger = Ledger(self._settings, url=self._redis_url)
-                ledger.check_server()
+                ledger.site.check_server()
                 self._ledger = ledger
             return self._ledger
 

@@ -56,7 +56,7 @@ class Control:
         if name not in (names := [queue.name for queue in self._settings.queues]):
             raise SettingsError(f"no queue is named {name!r}; the queues are {', '.join(names)}")
         total, first = 0, 0
-        while ids := self._ledger.backlog(name, first, RUNS_A_LOOK):
+        while ids := self._ledger.site.backlog(name, first, RUNS_A_LOOK):
             cleared = sum(self._clear(run_id, name) for run_id in ids)
             total += cleared
             # Cleared runs leave the backlog, those with running steps stay at its head.

@@ -35,7 +35,7 @@ class Overview:
         (facts,) = self._ledger.status([run_id])
         if facts is None:
             return status_of(run_id, None)
-        live = Counter(card.queue for card in self._ledger.workers())
+        live = Counter(card.queue for card in self._ledger.site.workers())
         waits_for = what_it_waits_for(
             run_id, facts, live=live, id_of=self._ids_of(run_id, facts), leaders=self._open_leaders(facts)
         )
@@ -57,9 +57,9 @@ class Overview:
     def statistics(self, rules: Rules) -> Statistics:
         """Return the statistics of the whole site, and those of these rules."""
         return statistics_of(
-            self._ledger.counts(),
-            self._ledger.step_counts(),
-            active=self._ledger.open_count(),
+            self._ledger.site.counts(),
+            self._ledger.site.step_counts(),
+            active=self._ledger.site.open_count(),
             queues=self.queues(),
             rules=rules,
         )
@@ -67,18 +67,18 @@ class Overview:
     def queues(self) -> SiteQueues:
         """Return the queues, their workers, and the lanes in use."""
         settings, workers = self._settings, self.workers()
-        facts = self._ledger.queues([queue.name for queue in settings.queues])
+        facts = self._ledger.site.queues([queue.name for queue in settings.queues])
         return SiteQueues(
             queues=tuple(
                 queue_view(queue, one, workers, max_size=settings.queue_limit)
                 for queue, one in zip(settings.queues, facts, strict=True)
             ),
-            lanes=tuple(lane_view(lane) for lane in self._ledger.lanes()),
+            lanes=tuple(lane_view(lane) for lane in self._ledger.site.lanes()),
         )
 
     def workers(self) -> tuple[WorkerView, ...]:
         """Return the live workers, by queue and id."""
-        views = [worker_view(card) for card in self._ledger.workers()]
+        views = [worker_view(card) for card in self._ledger.site.workers()]
         return tuple(sorted(views, key=lambda worker: (worker.queue, worker.worker_id)))
 
     def _open_leaders(self, facts: RunFacts) -> list[str]:
@@ -110,7 +110,7 @@ class Overview:
 
     def _newest(self, since_s: float | None, *, is_open: bool) -> Iterator[RunStatus]:
         first = 0
-        while ids := self._ledger.runs(is_open=is_open, first=first, count=RUNS_A_LOOK):
+        while ids := self._ledger.site.runs(is_open=is_open, first=first, count=RUNS_A_LOOK):
             first += len(ids)
             found = zip(ids, self._ledger.status(ids), strict=True)
             recent = [status_of(run_id, facts) for run_id, facts in found if _is_recent(facts, since_s)]

@@ -35,7 +35,7 @@ class ScheduleRecord:
 
 def schedule_of(run_id: str, meta: RunMeta, facts: RunFacts, ledger: Ledger) -> ScheduleRecord:
     """Return the schedule record of a run, the estimate by what its steps have taken until now."""
-    plain, counts = facts.plain, ledger.step_counts()
+    plain, counts = facts.plain, ledger.site.step_counts()
     return ScheduleRecord(
         run_id=run_id,
         scheduled_at_ms=int(plain["created"]) / 1000,

@@ -63,7 +63,7 @@ class SitePlans:
 
     def expected_ms(self, plan: Plan) -> float:
         """Return how long a plan is expected to take: by what its steps took so far, else 30 s a step."""
-        counts = self._connections.ledger.step_counts()
+        counts = self._connections.ledger.site.step_counts()
         return expected_ms(plan, lambda name: expected_step_ms(counts.get(name, {})))
 
     def reload_rules(self) -> None:
@@ -76,7 +76,7 @@ class SitePlans:
 
     def known_steps(self) -> Mapping[str, StepFacts]:
         """Return the steps that workers listed in the last day, by name."""
-        facts = self._connections.ledger.known_steps()
+        facts = self._connections.ledger.site.known_steps()
         return {name: StepFacts.from_json(text) for name, text in sorted(facts.items())}
 
     def renew_after_fork(self) -> None:

@@ -75,7 +75,7 @@ class DeadLetters:
         while letters := self._first():
             try:
                 with fork_gate():
-                    self._ledger.set_aside(letters)
+                    self._ledger.site.set_aside(letters)
             except Exception as error:  # noqa: BLE001 - whatever it is, the beats of this worker matter more
                 with self._lock:
                     self._waiting = deque([*letters, *self._waiting], maxlen=MOST_WAITING)

@@ -101,7 +101,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until told to stop; returns the exit code."""
-        self._ledger.check_server()
+        self._ledger.site.check_server()
         self._connect_signals()
         self._hear_remote_control()
         set_aside_the_broken(self._app, self._letters, queue=self._queue.name)
@@ -268,7 +268,7 @@ class Worker:
 
     def _drain_if_empty(self) -> None:
         with fork_gate():
-            pending = self._ledger.queues([self._queue.name])[0].pending
+            pending = self._ledger.site.queues([self._queue.name])[0].pending
         if not pending:
             logger.info("no step is pending on %s: this worker is done", self._queue.name)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -94,8 +94,8 @@ def local_workers(cards: Iterable[WorkerCard], host: str, queue: str | None) -> 
 def _examine(settings: Settings, queue: str | None) -> Health:
     host = socket.gethostname()
     with closing(Ledger(settings, url=url_of(settings))) as ledger:
-        ledger.check_server()
-        return Health(host=host, queue=queue, workers=local_workers(ledger.workers(), host, queue))
+        ledger.site.check_server()
+        return Health(host=host, queue=queue, workers=local_workers(ledger.site.workers(), host, queue))
 
 
 def _in_words(health: Health) -> str:

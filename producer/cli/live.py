@@ -14,6 +14,6 @@ def live_workers_by(settings: Settings) -> LiveWorkers:
 
     def live_workers(url: str) -> Mapping[str, int]:
         with closing(Ledger(settings, url=url)) as ledger:
-            return Counter(card.queue for card in ledger.workers())
+            return Counter(card.queue for card in ledger.site.workers())
 
     return live_workers

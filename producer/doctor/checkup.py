@@ -37,8 +37,8 @@ TRIES: Final = 3
 """Exchanges with Redis, the quickest of which counts: the first one also connects."""
 
 
-class LedgerView(Protocol):
-    """What the checks ask of a ledger."""
+class SiteView(Protocol):
+    """What the checks ask of a site's records."""
 
     def server_facts(self) -> Mapping[str, Any]:
         """Return INFO."""
@@ -98,7 +98,7 @@ def check_up(settings: Settings, here: Mapping[str, StepFacts], *, import_proble
         return _checkup(settings, local, server={}, has_broker=False)
     try:
         with closing(Ledger(settings, url=url)) as ledger:
-            checks, facts = check_ledger(ledger, settings, here)
+            checks, facts = check_ledger(ledger.site, settings, here)
     except BrokerUnavailable as error:
         told = str(error).replace(without_password(url), masked_url(url))  # The query can hold a password too.
         unreachable = problem("redis", told, "start it, or correct STEPLINE_REDIS_URL")
@@ -109,20 +109,20 @@ def check_up(settings: Settings, here: Mapping[str, StepFacts], *, import_proble
 
 
 def check_ledger(
-    ledger: LedgerView, settings: Settings, here: Mapping[str, StepFacts]
+    site: SiteView, settings: Settings, here: Mapping[str, StepFacts]
 ) -> tuple[list[Check], Mapping[str, Any]]:
     """Return the checks of a ledger's server, workers and steps, and what the server said of itself.
 
     Raises:
         BrokerUnavailable: It does not answer.
     """
-    facts, took_ms, middle_s = _quickest_answer(ledger)
-    cards = ledger.workers()
-    known = {name: StepFacts.from_json(text) for name, text in ledger.known_steps().items()}
+    facts, took_ms, middle_s = _quickest_answer(site)
+    cards = site.workers()
+    known = {name: StepFacts.from_json(text) for name, text in site.known_steps().items()}
     checks = [
         check_answer(took_ms),
         check_version(facts),
-        check_persistence(facts, ledger.config_facts()),
+        check_persistence(facts, site.config_facts()),
         check_eviction(facts),
         check_memory(facts),
         check_clock(facts, middle_s),
@@ -161,12 +161,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _quickest_answer(ledger: LedgerView) -> tuple[Mapping[str, Any], float, float]:
+def _quickest_answer(site: SiteView) -> tuple[Mapping[str, Any], float, float]:
     """Return INFO, how long it took in milliseconds, and this machine's time in the middle of that (epoch s)."""
     answers = []
     for _ in range(TRIES):
         began_s, began = time.time(), time.monotonic()
-        facts = ledger.server_facts()
+        facts = site.server_facts()
         took_s = time.monotonic() - began
         answers.append((took_s, began_s + took_s / 2, facts))
     took_s, middle_s, facts = min(answers, key=lambda answer: answer[0])

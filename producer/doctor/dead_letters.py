@@ -20,4 +20,4 @@ def dead_letters(settings: Settings) -> tuple[DeadLetter, ...]:
     if url is None:
         raise BrokerUnavailable(f"no site is up in {settings.data_dir.absolute()}: {NO_SITE_ADVICE}")
     with closing(Ledger(settings, url=url)) as ledger:
-        return ledger.dead_letters()
+        return ledger.site.dead_letters()

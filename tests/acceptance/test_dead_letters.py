@@ -17,7 +17,7 @@ from producer.publish import make_site_app
 from steps.ledger import Ledger
 from steps.ledger.dead_letter import DeadLetter
 from steps.ledger.keys import dead_letters_key
-from steps.ledger.ledger import DEAD_LETTERS_KEPT
+from steps.ledger.site_records import DEAD_LETTERS_KEPT
 from tests.support.broken_frames import COMMANDS, FRAMES, HARMLESS, MESSAGES, Broken, frame_bytes, fuzzed
 from tests.support.processes import ROOT, wait_until
 from tests.support.worker_sites import WorkerSite
@@ -48,14 +48,14 @@ class BrokenMail:
         self.client.lpush(f"{self.prefix}{queue}", *raw)
 
     def letters(self, queue: str) -> list[DeadLetter]:
-        return [letter for letter in self.ledger.dead_letters() if letter.queue == queue]
+        return [letter for letter in self.ledger.site.dead_letters() if letter.queue == queue]
 
     def forget(self) -> None:
         """Forget what was set aside, and what the workers have yet to write down."""
         last = secrets.token_bytes(8)
         self.push("critical", last)
         self.push("parallel", last)
-        wait_until(lambda: [letter.raw for letter in self.ledger.dead_letters()].count(last) == len(STEPS))
+        wait_until(lambda: [letter.raw for letter in self.ledger.site.dead_letters()].count(last) == len(STEPS))
         self.client.delete(dead_letters_key(self.site.settings.key_prefix))
 
     def pids(self) -> dict[str, int | None]:

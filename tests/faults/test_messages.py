@@ -187,7 +187,7 @@ def test_a_waiter_that_reads_nothing_holds_up_nobody_and_its_inbox_stays_small(
     monkeypatch.setattr(Inbox, "_receive", lambda self: time.sleep(0.5))
     for _ in range(INBOX_CAP + 300):
         site.submit([site.read()])
-    wait_until(lambda: site.ledger.open_count() == 0, 60)
+    wait_until(lambda: site.ledger.site.open_count() == 0, 60)
     key = inbox_key(site.settings.key_prefix, site.producer._connections.inbox.id)
     assert site.redis.client.llen(key) == INBOX_CAP
     monkeypatch.undo()

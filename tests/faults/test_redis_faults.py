@@ -126,7 +126,7 @@ def test_redis_that_stands_still_for_five_seconds_kills_nobody_and_callers_hear_
 ) -> None:
     site = new_site(scale={"critical": 2, "parallel": 1}, variables={"STEPLINE_SOCKET_TIMEOUT_S": "2"})
     runs = [_batch(site) for _ in range(10)]
-    live = {card.worker_id for card in site.ledger.workers()}
+    live = {card.worker_id for card in site.ledger.site.workers()}
     assert len(live) == 3
     begun_s = time.monotonic()
     if how == "paused":
@@ -142,7 +142,7 @@ def test_redis_that_stands_still_for_five_seconds_kills_nobody_and_callers_hear_
     assert all(run.gather(timeout=30).ok for run in runs)
     assert _all_ok(site)
     time.sleep(LEASE_S)  # A lease in which a dead worker would have been found.
-    assert {card.worker_id for card in site.ledger.workers()} == live
+    assert {card.worker_id for card in site.ledger.site.workers()} == live
     site.check()
 
 

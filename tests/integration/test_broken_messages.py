@@ -137,9 +137,9 @@ def test_broken_broadcasts_reach_no_mailbox(real: RealSite) -> None:
 
 def test_letters_are_kept_by_redis_time_the_newest_first(real: RealSite) -> None:
     old = DeadLetter(at_ms=0.0, queue=QUEUE, worker="w", reason="odd", size=1, raw=b"\xff")
-    real.ledger.set_aside([old] * 600)
-    real.ledger.set_aside([old] * 600)
-    found = real.ledger.dead_letters()
+    real.ledger.site.set_aside([old] * 600)
+    real.ledger.site.set_aside([old] * 600)
+    found = real.ledger.site.dead_letters()
     assert len(found) == 1_000
     assert abs(found[0].at_ms) < 10_000  # one clock
     assert json.loads(found[0].encode())["raw"] == "/w=="

@@ -80,7 +80,7 @@ def deadline_s(real: RealSite, run: Run) -> float:
 
 
 def has_nothing_pending(real: RealSite, queue: str) -> bool:
-    (facts,) = real.ledger.queues([queue])
+    (facts,) = real.ledger.site.queues([queue])
     return (facts.pending, facts.oldest_ms) == (0, None)
 
 

@@ -47,9 +47,9 @@ def queued(real: RealSite) -> int:
 
 def test_a_worker_is_there_from_its_join_to_its_leave(real: RealSite) -> None:
     with kept(real):
-        assert [card.worker_id for card in real.ledger.workers()] == ["keeper"]
-        assert real.ledger.known_steps() == {"GetStep": b"{}"}
-    assert real.ledger.workers() == ()
+        assert [card.worker_id for card in real.ledger.site.workers()] == ["keeper"]
+        assert real.ledger.site.known_steps() == {"GetStep": b"{}"}
+    assert real.ledger.site.workers() == ()
 
 
 def test_the_steps_of_a_worker_that_beats_no_more_are_published_again(real: RealSite) -> None:
@@ -58,7 +58,7 @@ def test_the_steps_of_a_worker_that_beats_no_more_are_published_again(real: Real
     claim(real, "r", "still")
     with kept(real):
         wait_until(lambda: queued(real) == 1)
-        assert [card.worker_id for card in real.ledger.workers()] == ["keeper"]
+        assert [card.worker_id for card in real.ledger.site.workers()] == ["keeper"]
         assert real.client.hget("stepline:v1:run:r", "s0").split(b"|")[2] == b"1"
 
 

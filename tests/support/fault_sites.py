@@ -135,7 +135,7 @@ class FaultSite:
 
     def _is_whole(self) -> bool:
         with suppress(SteplineError):
-            live = {json.loads(card.info)["pid"] for card in self.ledger.workers()}
+            live = {json.loads(card.info)["pid"] for card in self.ledger.site.workers()}
             return live == {worker.pid for worker in self.workers.values() if worker.is_tended}
         return False
 

@@ -279,11 +279,13 @@ class Story:
 
     def counts(self, *hidden: str) -> None:
         """Tell the statistics of the site and of each step, but for times and for what is hidden."""
-        told = {name: count for name, count in sorted(self.ledger.counts().items()) if name not in (*TIMES, *hidden)}
+        told = {
+            name: count for name, count in sorted(self.ledger.site.counts().items()) if name not in (*TIMES, *hidden)
+        }
         outcomes = {name: told.pop(name) for name in STATUSES if name in told}
         self.tell("outcomes:", *[f"{name} {count}" for name, count in outcomes.items()])
         self.tell("site:", *[f"{name} {count}" for name, count in told.items() if not re.fullmatch(r"b\d+", name)])
-        for step, counts in sorted(self.ledger.step_counts().items()):
+        for step, counts in sorted(self.ledger.site.step_counts().items()):
             self.tell(f"step {step}:", *[f"{name} {count}" for name, count in sorted(counts.items())])
 
     def line(self, *lanes: str) -> None:

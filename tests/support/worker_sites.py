@@ -112,7 +112,7 @@ class WorkerSite:
         wait_until(lambda: self._live_pids() == {worker.pid for worker in self._site.workers})
 
     def _live_pids(self) -> set[int]:
-        return {json.loads(card.info)["pid"] for card in self._ledger.workers()}
+        return {json.loads(card.info)["pid"] for card in self._ledger.site.workers()}
 
     def events(self, run_id: str) -> list[dict[str, str]]:
         """Return the events of a run, oldest first."""

@@ -44,6 +44,10 @@ class PretendLedger:
     cards: tuple[WorkerCard, ...] = CARDS
     known: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def site(self) -> "PretendLedger":
+        return self
+
     def server_facts(self) -> Mapping[str, Any]:
         return self.facts
 

@@ -56,7 +56,7 @@ SCHEMA = {
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     """A ledger without workers, on a Redis that is fit; the command asks it."""
     ledger = ledger_on(fake_client())
-    monkeypatch.setattr(ledger, "check_server", lambda: None)
+    monkeypatch.setattr(ledger.site, "check_server", lambda: None)
     monkeypatch.setattr(health, "Ledger", lambda settings, url: ledger)
     monkeypatch.setenv("STEPLINE_REDIS_URL", "redis://somewhere:6379/0")
     yield ledger
@@ -132,7 +132,7 @@ def test_a_redis_that_is_of_no_use_is_exit_code_3(
     def refuse() -> None:
         raise error
 
-    monkeypatch.setattr(ledger, "check_server", refuse)
+    monkeypatch.setattr(ledger.site, "check_server", refuse)
     assert main(["health", "--queue", "critical"]) == 3
     assert capsys.readouterr().err == f"stepline: {error}\n"
     assert main(["health", "--json"]) == 3

@@ -16,7 +16,7 @@ from producer.cli import doctor, main
 from steps.errors import BrokerUnavailable
 from steps.ledger import Ledger
 from steps.ledger.dead_letter import DeadLetter
-from steps.ledger.ledger import DEAD_LETTERS_KEPT
+from steps.ledger.site_records import DEAD_LETTERS_KEPT
 from tests.support.broken_frames import FRAMES, HARMLESS, MESSAGES, RUN_ID, Broken, frame_bytes, fuzzed
 from tests.support.ledgers import fake_client, ledger_on
 from tests.unit.test_cli_schemas import check
@@ -167,7 +167,7 @@ def test_a_message_is_kept_with_time_reason_and_its_first_bytes(letters: DeadLet
     before_ms = ledger._scripts.now_ms()
     letters.take("parallel", b"\x00" * 5000, "it is odd", "'x'")
     letters.flush()
-    (letter,) = ledger.dead_letters()
+    (letter,) = ledger.site.dead_letters()
     assert (letter.queue, letter.worker, letter.reason, letter.size) == ("parallel", "w", "it is odd: 'x'", 5000)
     assert letter.raw == b"\x00" * 4096
     assert letter.excerpt(2) == "\\x00\\x00"
@@ -180,10 +180,10 @@ def test_the_newest_come_first_and_only_so_many_are_kept(letters: DeadLetters, l
         if number % 400 == 0:
             letters.flush()
     letters.flush()
-    kept = ledger.dead_letters()
+    kept = ledger.site.dead_letters()
     assert [letter.raw for letter in kept[:2]] == [b"1004", b"1003"]
     assert (len(kept), kept[-1].raw) == (DEAD_LETTERS_KEPT, b"5")
-    assert ledger.dead_letters(3) == kept[:3]
+    assert ledger.site.dead_letters(3) == kept[:3]
 
 
 def test_what_cannot_be_written_waits_for_the_next_beat(
@@ -193,15 +193,15 @@ def test_what_cannot_be_written_waits_for_the_next_beat(
         raise BrokerUnavailable("Redis is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "set_aside", refuse)
+        patch.setattr(ledger.site, "set_aside", refuse)
         for number in range(MOST_WAITING + 50):
             letters.take("parallel", str(number).encode(), "it is odd")
         letters.flush()
         letters.take("parallel", b"the last", "it is odd")
         letters.flush()
-    assert not ledger.dead_letters()
+    assert not ledger.site.dead_letters()
     letters.flush()
-    kept = [letter.raw for letter in ledger.dead_letters()]
+    kept = [letter.raw for letter in ledger.site.dead_letters()]
     assert (len(kept), kept[0], kept[-1]) == (MOST_WAITING, b"the last", b"51")
     assert len([record for record in caplog.records if "Redis is away" in record.getMessage()]) == 1
 

@@ -370,7 +370,7 @@ def a_queue_is_cleared_of_what_has_not_started(story: Story) -> None:
     queues = [("critical", "a", 1), ("parallel", "", 3), ("other", "", 2)]
     story.open(run_of("r", *queues, critical_first=False))
     story.claim("r", 1)
-    story.tell("backlog of parallel:", story.ledger.backlog("parallel", 0, 10))
+    story.tell("backlog of parallel:", story.ledger.site.backlog("parallel", 0, 10))
     story.clear("r", "parallel")
     story.clear("r", "parallel")
     story.outcomes("r")
@@ -378,7 +378,7 @@ def a_queue_is_cleared_of_what_has_not_started(story: Story) -> None:
     story.clear("r", "critical")
     story.clear("r", "other")
     for queue in ("critical", "parallel", "other"):
-        story.tell(f"backlog of {queue}:", story.ledger.backlog(queue, 0, 10))
+        story.tell(f"backlog of {queue}:", story.ledger.site.backlog(queue, 0, 10))
 
 
 @scenario("""

@@ -306,7 +306,7 @@ def as_many_runs_as_one_call_may_touch_wait_for_one(story: Story) -> None:
     settled = story.ledger.settle("r", 0, [ok(step)], worker="w")
     story.tell("unfinished:", len(settled.unfinished))
     story.tell("begun:", len({one.run_id for one in story.ledger.finish(settled.unfinished)}))
-    runs = story.ledger.runs(is_open=True, first=0, count=600)
+    runs = story.ledger.site.runs(is_open=True, first=0, count=600)
     story.tell("still waiting:", [run for run in runs if not story.client.hget(f"{story.root}run:{run}", "began")])
 
 

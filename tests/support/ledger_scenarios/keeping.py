@@ -23,13 +23,13 @@ def workers_join_beat_and_leave(story: Story) -> None:
     story.tick(Beat("w", "beat"))
     story.tick(Beat("w", "join", "critical", '{"pid":1}', {"GetStep": '{"name":"GetStep"}'}))
     story.tick(Beat("v", "join", "parallel", '{"pid":2}', {"ReadStep": '{"name":"ReadStep"}'}))
-    story.tell("workers:", [(card.worker_id, card.queue, card.info.decode()) for card in story.ledger.workers()])
-    story.tell("known:", sorted(story.ledger.known_steps()))
+    story.tell("workers:", [(card.worker_id, card.queue, card.info.decode()) for card in story.ledger.site.workers()])
+    story.tell("known:", sorted(story.ledger.site.known_steps()))
     story.tell("beats:", dict(sorted(story.tick(Beat("w", "beat")).beats.items())))
     story.tick(Beat("w", "leave"))
-    story.tell("workers:", [card.worker_id for card in story.ledger.workers()])
+    story.tell("workers:", [card.worker_id for card in story.ledger.site.workers()])
     story.tick(Beat("w", "leave"))
-    story.tell("known:", sorted(story.ledger.known_steps()))
+    story.tell("known:", sorted(story.ledger.site.known_steps()))
 
 
 @scenario(
@@ -43,7 +43,7 @@ def steps_that_no_worker_lists_any_more_are_forgotten(story: Story) -> None:
     story.ledger.tick(Beat("w", "beat", known={"OldStep": "{}", "KeptStep": "{}"}))
     story.client.zadd(f"{story.root}known_seen", {"OldStep": 1})
     story.ledger.tick(Beat("w", "beat", known={"KeptStep": "{}"}))
-    story.tell("known:", sorted(story.ledger.known_steps()))
+    story.tell("known:", sorted(story.ledger.site.known_steps()))
 
 
 @scenario("""

@@ -78,7 +78,7 @@ def who_waits_for_a_lane_learns_who_has_it(story: Story) -> None:
     story.tell("lane:", facts.plain["lane"], "head:", facts.plain["lane_head"])
     holder, _, since = facts.plain["lane_holder"].partition("|")
     story.tell("holder:", holder, "since then:", int(since) <= facts.now_ms * 1000)
-    (lane,) = story.ledger.lanes()
+    (lane,) = story.ledger.site.lanes()
     story.tell("lanes:", lane.lane, lane.holder, lane.in_line)
 
 
@@ -145,18 +145,18 @@ def more_runs_are_looked_at_than_one_call_takes(story: Story) -> None:
     """)
 def runs_are_listed_newest_first(story: Story) -> None:
     story.join("w")
-    story.tell("open:", story.ledger.runs(is_open=True, first=0, count=10), story.ledger.open_count())
+    story.tell("open:", story.ledger.site.runs(is_open=True, first=0, count=10), story.ledger.site.open_count())
     for at, name in enumerate(("r", "q", "p")):
         story.open(run_of(name, ("parallel", "", 1)))
         _accepted(story, name, at)
-    story.tell("open:", story.ledger.runs(is_open=True, first=0, count=2), story.ledger.open_count())
-    story.tell("open:", story.ledger.runs(is_open=True, first=2, count=2))
+    story.tell("open:", story.ledger.site.runs(is_open=True, first=0, count=2), story.ledger.site.open_count())
+    story.tell("open:", story.ledger.site.runs(is_open=True, first=2, count=2))
     (step,) = story.claim("q", 0)
     story.settle("q", 0, ok(step))
     story.cancel("r")
     story.client.zadd(f"{story.root}closed_runs", {"q": 1})
-    story.tell("open:", story.ledger.runs(is_open=True, first=0, count=10))
-    story.tell("settled:", story.ledger.runs(is_open=False, first=0, count=10))
+    story.tell("open:", story.ledger.site.runs(is_open=True, first=0, count=10))
+    story.tell("settled:", story.ledger.site.runs(is_open=False, first=0, count=10))
 
 
 @scenario("""
@@ -193,7 +193,7 @@ def a_queue_tells_how_much_it_holds_and_since_when(story: Story) -> None:
         story.open(run_of(name, ("critical", "a", 1), ("parallel", "", 2), critical_first=False))
         _accepted(story, name, at)
     _queues(story)
-    story.tell("backlog:", story.ledger.backlog("parallel", 0, 2), story.ledger.backlog("parallel", 2, 2))
+    story.tell("backlog:", story.ledger.site.backlog("parallel", 0, 2), story.ledger.site.backlog("parallel", 2, 2))
     one, two = story.claim("r", 1, want=2)
     story.settle("r", 1, ok(one))
     _queues(story)
@@ -213,5 +213,5 @@ def _accepted(story: Story, run: str, at: int) -> None:
 
 def _queues(story: Story) -> None:
     names = ("critical", "parallel", "never")
-    for name, facts in zip(names, story.ledger.queues(names), strict=True):
+    for name, facts in zip(names, story.ledger.site.queues(names), strict=True):
         story.tell(f"queue {name}:", facts.pending, facts.oldest_ms, facts.newest_ms)

@@ -26,13 +26,13 @@ def settled_runs_are_forgotten_and_open_ones_kept(story: Story) -> None:
     story.open(run_of("q", ("parallel", "", 1)))
     (step,) = story.claim("r", 0)
     story.settle("r", 0, ok(step))
-    story.tell("settled:", story.ledger.runs(is_open=False, first=0, count=10))
+    story.tell("settled:", story.ledger.site.runs(is_open=False, first=0, count=10))
     story.purge(older_than_s=60)
     story.purge()
     story.purge()
     story.status("r", "state")
     story.status("q", "state")
-    story.tell("settled:", story.ledger.runs(is_open=False, first=0, count=10))
+    story.tell("settled:", story.ledger.site.runs(is_open=False, first=0, count=10))
     story.tell("events of r:", len(story.ledger.events("r", "0")))
 
 
@@ -92,7 +92,7 @@ def more_runs_are_forgotten_than_one_call_looks_at_and_those_behind_the_kept_one
     for number in range(MANY):
         story.ledger.open(run_of(f"q{number}"))
     story.purge()
-    story.tell("kept:", len(story.ledger.runs(is_open=False, first=0, count=500)))
+    story.tell("kept:", len(story.ledger.site.runs(is_open=False, first=0, count=500)))
 
 
 @scenario("""

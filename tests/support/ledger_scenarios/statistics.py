@@ -242,5 +242,5 @@ def runs_are_counted_by_how_they_went(story: Story) -> None:
     story.open(run_of("q", ("parallel", "", 1), rules={"pattern": 1}))
     story.cancel("q")
     story.counts()
-    runs = {name: count for name, count in story.ledger.counts().items() if name.startswith("b")}
+    runs = {name: count for name, count in story.ledger.site.counts().items() if name.startswith("b")}
     story.tell("runs in buckets:", sum(runs.values()))
