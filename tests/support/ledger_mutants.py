@@ -122,7 +122,7 @@ STORY_MUTANTS = (
         " then",
         story="nobody_overtakes_those_in_line_for_a_start",
     ),
-    Mutant("a start is not noted", "  call('RPUSH', STARTS .. name, num(NOW))\n", story="only_so_many_start_in_a_time"),
+    Mutant("a start is not noted", "  call('RPUSH', STARTS .. name, NOW_US_TEXT)\n", story="only_so_many_start_in_a_time"),
     Mutant(
         "the line of a step with a rate is not looked at again",
         "  if at > NOW then move_line_at(name, at) end\n",
@@ -130,7 +130,7 @@ STORY_MUTANTS = (
     ),
     Mutant(
         "a whole slice of cancelled steps hides the others",
-        "call('ZADD', DUE, num(NOW_MS), 'again:'",
+        "call('ZADD', DUE, NOW_MS_TEXT, 'again:'",
         "tostring('again:'",
         story="more_cancelled_steps_than_one_call_may_touch_do_not_hide_those_behind",
     ),

@@ -1,6 +1,6 @@
 -- claim RUN PARCEL WORKER WANT WITH_META -> {seq, known, standing, more, steps, meta}
 -- Grants up to WANT steps of the parcel; none where it is not their turn, they are taken, or the run has ended.
-local R = run_of(ARGV[3])
+local R = run_of(ARGV[3], 'meta', parcel_fields(ARGV[4]))
 if not R then return {next_seq(), 'gone'} end
 local granted, more = grant(R, tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]))
 save_runs()

@@ -49,11 +49,11 @@ local function take_parallel(R, k, want)
     if step_of(R, cursor).state ~= 'vacated' and has_room(R, cursor, k) then taken[#taken + 1] = cursor end
     cursor = cursor + 1
   end
-  if cursor ~= from then put(R, 'c' .. k, tostring(cursor)) end
+  if cursor ~= from then put(R, 'c' .. k, cursor) end
   if #taken > 0 then
-    put(R, 'running', tostring(count_of(R, 'running') + #taken))
+    put(R, 'running', count_of(R, 'running') + #taken)
   elseif cursor > till and cursor <= last then -- a whole slice was cancelled or held back, and the message is gone
-    call('ZADD', DUE, num(NOW_MS), 'again:' .. R.id .. ':' .. k)
+    call('ZADD', DUE, NOW_MS_TEXT, 'again:' .. R.id .. ':' .. k)
   end
   return taken
 end
@@ -68,20 +68,20 @@ end
 local function is_suspect(R, i) return get(R, 'sus') == '1' and get(R, 'q' .. i) == '1' end
 
 local function start(R, k, taken, worker)
-  if get(R, 'first') == '' then put(R, 'first', num(NOW)) end
+  if get(R, 'first') == '' then put(R, 'first', NOW_US_TEXT) end
   load_calls(R, taken)
-  local fence, granted, claims = fences(#taken), {}, {}
+  local fence, granted, claims, parcel, ready = fences(#taken), {}, {}, tostring(k), tonumber(get(R, 'r' .. k)) or NOW
   for at, i in ipairs(taken) do
-    local s = step_of(R, i)
-    local since = tonumber(s.ready) or tonumber(get(R, 'r' .. k)) or NOW
-    s.state, s.attempts, s.worker, s.started, s.parcel = 'running', s.attempts + 1, worker, num(NOW), tostring(k)
+    local s, claim = step_of(R, i), claim_field(R, i)
+    local waited_us = NOW - (tonumber(s.ready) or ready)
+    s.state, s.attempts, s.worker, s.started, s.parcel = 'running', s.attempts + 1, worker, NOW_US_TEXT, parcel
     s.fence = num(fence + at - 1)
-    put_step(R, i, s)
+    put_step(R, s)
     emit(R, 'step.started', i, s)
-    claims[#claims + 1] = claim_field(R, i)
-    claims[#claims + 1] = s.fence
-    granted[#granted + 1] = {tostring(i), s.fence, tostring(s.attempts), tostring(s.failures), num(NOW - since), get(R, 'd' .. i), is_suspect(R, i) and '1' or '0'}
+    claims[2 * at - 1], claims[2 * at] = claim, s.fence
+    granted[at] = {i, s.fence, s.attempts, s.failures, waited_us, get(R, 'd' .. i), is_suspect(R, i) and '1' or '0'}
   end
+  save_dropped() -- one of them may have been given back in this very call
   call('HSET', CLAIMS .. worker, unpack(claims))
   return granted
 end
@@ -109,5 +109,5 @@ end
 -- What an attempt must know of its run: now, what is left of the deadline (-1: none), how many outcomes there are.
 local function standing(R)
   local left_us = get(R, 'state') == 'body' and -1 or math.max(0, tonumber(get(R, 'deadline')) - NOW)
-  return {num(NOW), num(left_us), tostring(count_of(R, 'n') - count_of(R, 'left'))}
+  return {NOW_US_TEXT, num(left_us), tostring(count_of(R, 'n') - count_of(R, 'left'))}
 end

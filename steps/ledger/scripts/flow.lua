@@ -26,7 +26,7 @@ local function come_again(R)
   if R.again then return end
   R.again = true
   MORE[#MORE + 1] = R.id
-  call('ZADD', DUE, num(NOW_MS), 'sweep:' .. R.id)
+  call('ZADD', DUE, NOW_MS_TEXT, 'sweep:' .. R.id)
 end
 
 -- Steps that were cancelled before their turn are stepped over.
@@ -34,7 +34,7 @@ local function step_over(R, k)
   local from, last = cursor_of(R, k), parcel_of(R, k).last
   local i = from
   while i <= last and i - from < SLICE and step_of(R, i).state == 'vacated' do i = i + 1 end
-  if i ~= from then put(R, 'c' .. k, tostring(i)) end
+  if i ~= from then put(R, 'c' .. k, i) end
   if i - from == SLICE then
     put(R, 'offered', '') -- who claims now would find a cancelled step, and the message would be gone
     come_again(R)
@@ -49,11 +49,11 @@ local function offer(R)
   if get(R, 'stop') ~= '' or get(R, 'skip') ~= '' then return end
   local p = parcel_of(R, k)
   if call('ZRANGE', LANE .. p.lane, 0, 0)[1] ~= R.id then return end
-  call('HSETNX', LANES, p.lane, R.id .. '|' .. num(NOW))
+  call('HSETNX', LANES, p.lane, R.id .. '|' .. NOW_US_TEXT)
   local state = step_of(R, cursor_of(R, k)).state
   if state == 'delayed' or state == 'vacated' then return end
   put(R, 'offered', '1')
-  if get(R, 'r' .. k) == '' then put(R, 'r' .. k, num(NOW)) end
+  if get(R, 'r' .. k) == '' then put(R, 'r' .. k, NOW_US_TEXT) end
   publish(R, k, 1)
 end
 
@@ -170,7 +170,7 @@ local function publish_parallel(R, k)
   local waiting = math.min(claimable(R, k), count_of(R, 'maxc'))
   if waiting <= 0 then return end
   local workers = call('SCARD', QUEUE .. parcel_of(R, k).queue)
-  if get(R, 'r' .. k) == '' then put(R, 'r' .. k, num(NOW)) end
+  if get(R, 'r' .. k) == '' then put(R, 'r' .. k, NOW_US_TEXT) end
   publish(R, k, math.max(1, math.min(math.ceil(waiting / count_of(R, 'wave')), workers)))
 end
 
@@ -184,7 +184,7 @@ end
 
 local function hand_back(R, i, s, critical)
   s.state, s.ready = 'ready', num(NOW)
-  put_step(R, i, s)
+  put_step(R, s)
   if critical then put(R, 'offered', '') else put(R, 'l' .. s.parcel, get(R, 'l' .. s.parcel) .. i .. ',') end
 end
 
@@ -216,25 +216,29 @@ end
 local STATUS_AT = {succeeded = 1, failed = 2, timed_out = 3, cancelled = 4, skipped = 5, lost = 6}
 
 local function tally_of(R)
-  local tally = {}
-  for count in string.gmatch(get(R, 'tally'), '%d+') do tally[#tally + 1] = tonumber(count) end
-  return #tally == 6 and tally or {0, 0, 0, 0, 0, 0}
+  if not R.tally then
+    R.tally = {}
+    for count in string.gmatch(get(R, 'tally'), '%d+') do R.tally[#R.tally + 1] = tonumber(count) end
+    if #R.tally ~= 6 then R.tally = {0, 0, 0, 0, 0, 0} end
+  end
+  return R.tally
 end
 
 local LONGEST_MS = 1e12 -- what is more would not fit into a count
 
 local function count_step(R, i, status, payload)
-  local tally, name = tally_of(R), name_of(R, i)
-  tally[STATUS_AT[status]] = tally[STATUS_AT[status]] + 1
-  put(R, 'tally', table.concat(tally, '|'))
+  local tally, at, name = tally_of(R), STATUS_AT[status], name_of(R, i)
+  tally[at] = tally[at] + 1
+  R.has_counted = true
   add(SITE_COUNTS, status, 1)
   if name == '' then return end
-  add(STEP_COUNTS, status .. '|' .. name, 1)
+  local counts = counts_of_step(name)
+  add(counts, status, 1)
   local ran_ms = tonumber(string.match(payload, '"ran_ms":([%d.eE+-]+)') or '0') or 0
   if ran_ms <= 0 or ran_ms > LONGEST_MS then return end
   local ran_us = math.floor(ran_ms * 1000 + 0.5)
-  add(STEP_COUNTS, 'us|' .. name, ran_us)
-  add(STEP_COUNTS, bucket_of(ran_us) .. '|' .. name, 1)
+  add(counts, 'us', ran_us)
+  add(counts, bucket_of(ran_us), 1)
 end
 
 local function count_run(R)
@@ -250,7 +254,7 @@ end
 -- outcomes ------------------------------------------------------------------------------------------------------
 
 local function close(R)
-  if get(R, 'state') == 'body' then call('ZADD', CLOSED_RUNS, num(NOW_MS), R.id) end
+  if get(R, 'state') == 'body' then call('ZADD', CLOSED_RUNS, NOW_MS_TEXT, R.id) end
   put(R, 'state', 'closed')
   call('EXPIRE', R.key, RESULT_TTL_S)
   call('EXPIRE', EVENTS .. R.id, RESULT_TTL_S)
@@ -283,7 +287,7 @@ local function let_followers_go(R)
   for id in string.gmatch(get(R, 'next'), '[^,]+') do
     local F = run_of(id)
     if F and count_of(F, 'waits') > 0 and get(F, 'state') == 'open' then
-      put(F, 'waits', tostring(count_of(F, 'waits') - 1))
+      put(F, 'waits', count_of(F, 'waits') - 1)
       if count_of(F, 'waits') == 0 then come_again(F) end
     end
   end
@@ -291,12 +295,12 @@ end
 
 local function complete(R)
   local cancelled = string.match(get(R, 'stop'), '^cancelled|') ~= nil
-  put(R, 'settled_at', num(NOW))
+  put(R, 'settled_at', NOW_US_TEXT)
   emit(R, 'run.completed')
   notify(R)
   call('ZREM', DUE, 'deadline:' .. R.id, 'final:' .. R.id, 'queued:' .. R.id)
   call('ZREM', OPEN_RUNS, R.id)
-  call('ZADD', CLOSED_RUNS, num(NOW_MS), R.id)
+  call('ZADD', CLOSED_RUNS, NOW_MS_TEXT, R.id)
   count_run(R)
   let_followers_go(R)
   if get(R, 'body') == '' then
@@ -315,7 +319,7 @@ local EVENT_OF = {succeeded = 'step.completed', skipped = 'step.skipped', cancel
 -- Write down the one outcome of a step. What follows from it for its run is settled_all()'s to find.
 local function fix(R, i, s, state, status, payload)
   s.state = state
-  put_step(R, i, s)
+  put_step(R, s)
   put(R, 'o' .. i, payload)
   emit(R, EVENT_OF[status] or 'step.failed', i, s, status)
   local critical = is_critical(R, i)
@@ -326,11 +330,11 @@ local function fix(R, i, s, state, status, payload)
   end
   count_step(R, i, status, payload)
   if state == 'vacated' then leave_line(R, i) end
-  put(R, 'left', tostring(count_of(R, 'left') - 1))
+  put(R, 'left', count_of(R, 'left') - 1)
   local queue = parcel_of(R, parcel_at(R, i)).queue
   R.fixed[queue] = (R.fixed[queue] or 0) + 1
   if critical then
-    put(R, 'crit_left', tostring(count_of(R, 'crit_left') - 1))
+    put(R, 'crit_left', count_of(R, 'crit_left') - 1)
     local skips = status ~= 'succeeded' and get(R, 'strat') == 'b' and get(R, 'skip') == '' and get(R, 'stop') == ''
     if skips and count_of(R, 'crit_left') > 0 then
       put(R, 'skip', (i + 1) .. '|' .. i)
@@ -377,10 +381,10 @@ local function sweep_stop(R)
   if from > last then return end
   local till = end_unstarted(R, from, last, function(i, s)
     if not final then return ask_to_stop(R, i, s) end
-    if not is_critical(R, i) then put(R, 'running', tostring(count_of(R, 'running') - 1)) end
+    if not is_critical(R, i) then put(R, 'running', count_of(R, 'running') - 1) end
     fix(R, i, s, 'settled', status, settlement(status, s.attempts, kind, message))
   end, function() return status, kind, message end)
-  put(R, 'swept', tostring(till))
+  put(R, 'swept', till)
   return till <= last
 end
 
@@ -397,7 +401,7 @@ end
 
 -- Its turn has come: the clock of its deadline starts, it takes its place in line.
 local function begin(R)
-  put(R, 'began', num(NOW))
+  put(R, 'began', NOW_US_TEXT)
   emit(R, 'run.started')
   local allowed_us = tonumber(get(R, 'deadline')) - tonumber(get(R, 'created'))
   put(R, 'deadline', num(NOW + allowed_us))
@@ -423,7 +427,7 @@ local function follow(R)
   for queue, count in pairs(R.fixed) do call('HINCRBY', PENDING, queue, -count) end
   for queue, count in pairs(R.fixed) do
     local left = count_of(R, 'qp:' .. queue) - count
-    put(R, 'qp:' .. queue, tostring(left))
+    put(R, 'qp:' .. queue, left)
     if left <= 0 then call('ZREM', BACKLOG .. queue, R.id) end
   end
   R.fixed = {}

@@ -32,7 +32,7 @@ local function hold_back(R, i, k, name)
   call('ZADD', HELD .. name, get(R, 'held' .. i), claim_field(R, i))
   s.state, s.parcel = 'delayed', tostring(k)
   if s.ready == '' then s.ready = get(R, 'r' .. k) end
-  put_step(R, i, s)
+  put_step(R, s)
   emit(R, 'step.held', i, s)
   if critical then
     put(R, 'offered', '')
@@ -44,7 +44,7 @@ local function note_start(R, i, name, most, starts, within_us)
   if most and call('SADD', PLACES .. name, claim_field(R, i)) == 0 then call('ZREM', DUE, 'limit:' .. R.id .. ':' .. i) end
   if get(R, 'held' .. i) ~= '' then put(R, 'held' .. i, '') end
   if not starts then return end
-  call('RPUSH', STARTS .. name, num(NOW))
+  call('RPUSH', STARTS .. name, NOW_US_TEXT)
   call('LTRIM', STARTS .. name, -starts, -1)
   call('PEXPIRE', STARTS .. name, math.ceil(within_us / 1000))
   local at = next_start(name, starts, within_us, 0)
@@ -78,7 +78,7 @@ local function let_in(R, i)
   local since = s.ready
   resume(R, i)
   s.ready = since
-  put_step(R, i, s)
+  put_step(R, s)
   if not critical then return get(R, 'paused') == '' and count_of(R, 'running') < count_of(R, 'maxc') end
   call('ZREM', DUE, 'stepout:' .. R.id .. ':' .. i)
   return get(R, 'offered') == '1'

@@ -35,7 +35,7 @@ for id in string.gmatch(after, '[^,]+') do
   if followers >= SLICE then return {next_seq(), 'crowded', id} end
   if get(L, 'state') == 'open' then leaders[#leaders + 1] = L end
 end
-local fields = {'state', 'open', 'created', num(NOW), 'deadline', num(NOW + deadline_ms * 1000), 'n', n, 'left', n,
+local fields = {'state', 'open', 'created', NOW_US_TEXT, 'deadline', num(NOW + deadline_ms * 1000), 'n', n, 'left', n,
   'ncrit', ncrit, 'crit_left', ncrit, 'maxc', maxc, 'wave', wave, 'order', order, 'strat', strat, 'segs', segs,
   'np', np, 'body', body, 'seg', '', 'watch', inbox, 'prio', prio}
 local function field(name, value)
@@ -48,7 +48,7 @@ for lane, count in string.gmatch(lane_counts, '([^\n\t]*)\t(%d+)') do
 end
 for queue, count in pairs(queues) do
   field('qp:' .. queue, count)
-  call('ZADD', BACKLOG .. queue, num(NOW_MS), run)
+  call('ZADD', BACKLOG .. queue, NOW_MS_TEXT, run)
 end
 if #lanes > 0 then field('later', table.concat(lanes, '\n')) end
 if after ~= '' then field('after', after) end
@@ -76,11 +76,11 @@ end
 write(fields, 1)
 write(ARGV, FIELDS_AT)
 call('PERSIST', RUN .. run)
-call('ZADD', OPEN_RUNS, num(NOW_MS), run)
+call('ZADD', OPEN_RUNS, NOW_MS_TEXT, run)
 if inbox ~= '' then call('SET', ALIVE .. inbox, '1', 'EX', ALIVE_S) end
 for queue, count in pairs(queues) do call('HINCRBY', PENDING, queue, count) end
 confirm_published(marks)
-call('HSETNX', STATS, 'since', num(NOW_MS))
+call('HSETNX', STATS, 'since', NOW_MS_TEXT)
 add(SITE_COUNTS, 'scheduled', 1)
 add(SITE_COUNTS, 'priority', tonumber(prio))
 for rule, count in string.gmatch(rules, '([^\n\t]*)\t(%d+)') do add(SITE_COUNTS, 'rule|' .. rule, tonumber(count)) end

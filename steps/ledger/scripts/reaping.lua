@@ -43,7 +43,7 @@ local function take_back_one(worker, claim, fence, how)
     payload = settlement('lost', s.attempts, 'WorkerLost', 'the process it ran in died ' .. s.deaths .. ' times')
   end
   if not status then return again(R, i, s, critical) end
-  if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end
+  if critical then put(R, 'c' .. s.parcel, i + 1) end
   fix(R, i, s, 'vacated', status, payload)
   follow(R)
   keep_moving(R, tonumber(s.parcel))

@@ -5,17 +5,17 @@
 -- The next step of the parcel is ready from now on.
 local function free(R, s)
   put(R, 'hold', '')
-  put(R, 'r' .. s.parcel, num(NOW))
+  put(R, 'r' .. s.parcel, NOW_US_TEXT)
 end
 
 local function let_go(R, i, s, critical, vacated)
   if critical then
     if vacated then free(R, s) end
   else
-    put(R, 'running', tostring(count_of(R, 'running') - 1))
+    put(R, 'running', count_of(R, 'running') - 1)
   end
   if vacated or not critical then
-    call('HDEL', CLAIMS .. s.worker, claim_field(R, i))
+    drop_claim(s.worker, claim_field(R, i))
     give_place(R, i)
   end
 end
@@ -23,7 +23,7 @@ end
 -- A long wait steps out of the lanes: nobody queues behind a clock.
 local function delay(R, i, s, critical, wait_us, parked)
   s.state, s.failures, s.ready = 'delayed', s.failures + (parked and 0 or 1), num(NOW + wait_us)
-  put_step(R, i, s)
+  put_step(R, s)
   emit(R, parked and 'step.parked' or 'step.retry', i, s)
   call('ZADD', DUE, num(math.floor((NOW + wait_us) / 1000)), 'retry:' .. R.id .. ':' .. i)
   if not critical then return end
@@ -56,8 +56,8 @@ end
 -- The code of a settled critical step has stopped: whoever is next in its lane may start.
 local function free_lane(R, i, s)
   s.state = 'vacated'
-  put_step(R, i, s)
-  call('HDEL', CLAIMS .. s.worker, claim_field(R, i))
+  put_step(R, s)
+  drop_claim(s.worker, claim_field(R, i))
   give_place(R, i)
   if get(R, 'hold') == tostring(i) then
     free(R, s)
@@ -81,7 +81,7 @@ local function settle_one(R, i, fence, kind, arg, payload, vacated)
     arg, payload = stopped_while_running(R, i, payload)
   end
   if kind == 'S' then
-    if critical then put(R, 'c' .. s.parcel, tostring(i + 1)) end
+    if critical then put(R, 'c' .. s.parcel, i + 1) end
     fix(R, i, s, (vacated or not critical) and 'vacated' or 'settled', arg, payload)
   elseif kind == 'R' or kind == 'P' then
     delay(R, i, s, critical, tonumber(arg), kind == 'P')
@@ -106,15 +106,13 @@ end
 
 -- ARGV from 3: RUN PARCEL WORKER WANT VACATED WITH_META decisions...
 local function settle_many()
-  local R, k = run_of(ARGV[3]), tonumber(ARGV[4])
-  if not R then return {next_seq(), 'gone'} end
-  local accepted, vacated = {}, ARGV[7] == '1'
-  local fields = {}
+  local k, accepted, vacated, fields = tonumber(ARGV[4]), {}, ARGV[7] == '1', {parcel_fields(ARGV[4])}
   for at = 9, #ARGV, 5 do
     fields[#fields + 1] = 's' .. ARGV[at]
     fields[#fields + 1] = 'd' .. ARGV[at]
   end
-  load(R, fields)
+  local R = run_of(ARGV[3], unpack(fields))
+  if not R then return {next_seq(), 'gone'} end
   for at = 9, #ARGV, 5 do
     accepted[#accepted + 1] = settle_one(R, tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], vacated)
   end

@@ -64,4 +64,4 @@ for at = 3, #ARGV do
   end
   reply[#reply + 1] = #facts > 0 and facts or {'gone'}
 end
-return {tonumber(call('HGET', SITE, 'seq') or '0'), num(NOW), unpack(reply)}
+return {tonumber(call('HGET', SITE, 'seq') or '0'), NOW_US_TEXT, unpack(reply)}

@@ -20,7 +20,7 @@ local function forget_worker(id)
   local of = call('HGET', WORKER .. id, 'queue')
   if of then
     call('SREM', QUEUE .. of, id)
-    if call('SCARD', QUEUE .. of) == 0 then call('HSET', SITE, 'left|' .. of, num(NOW_MS)) end
+    if call('SCARD', QUEUE .. of) == 0 then call('HSET', SITE, 'left|' .. of, NOW_MS_TEXT) end
   end
   call('SREM', WORKERS, id)
   call('DEL', WORKER .. id, STOPS .. id)
@@ -48,7 +48,7 @@ if mode == 'join' or mode == 'beat' then
   local known = cjson.decode(known_json)
   for name, facts in pairs(known) do
     call('HSET', KNOWN, name, facts)
-    call('ZADD', KNOWN_SEEN, num(NOW_MS), name)
+    call('ZADD', KNOWN_SEEN, NOW_MS_TEXT, name)
   end
   call('ZREMRANGEBYSCORE', CLOSED_RUNS, '-inf', num(NOW_MS - RESULT_TTL_S * 1000))
   for _, name in ipairs(call('ZRANGEBYSCORE', KNOWN_SEEN, '-inf', num(NOW_MS - known_ttl_ms), 'LIMIT', 0, FORGOTTEN_A_TICK)) do
@@ -148,7 +148,7 @@ function look.sweep(R) follow(R) end
 
 function look.final(R) end_running(R) end
 
-local due = call('ZRANGEBYSCORE', DUE, '-inf', num(NOW_MS), 'LIMIT', 0, DUE_A_TICK)
+local due = call('ZRANGEBYSCORE', DUE, '-inf', NOW_MS_TEXT, 'LIMIT', 0, DUE_A_TICK)
 for _, member in ipairs(due) do
   call('ZREM', DUE, member)
   local kind, run, rest = string.match(member, '^(%a+):([^:]*):?(.*)$')
