@@ -24,6 +24,12 @@ LONGEST_PAUSE_S: Final = 0.5
 CONFIG_ASKED: Final = ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
 """What a doctor wants to know of a server."""
 
+NO_FUNCTIONS: Final = ("unknown command", "no permissions")
+"""In the answer of a server older than Redis 7, or of one that does not let us: scripts are evaluated then."""
+
+UNKNOWN_FUNCTION: Final = "Function not found"
+LOADED_MEANWHILE: Final = "already exists"
+
 RedisArgument: TypeAlias = str | int | bytes
 
 
@@ -88,6 +94,7 @@ class Scripts:
     def __init__(self, client: "redis.Redis", *, url: str) -> None:
         self._client = client
         self._url = url
+        self._has_functions = True  # until the server says otherwise
 
     def run(self, script: Script, *arguments: RedisArgument) -> Any:
         """Run ``script`` and return its reply as nested lists of bytes and ints.
@@ -96,10 +103,31 @@ class Scripts:
             BrokerUnavailable: Redis could not be reached in time.
         """
         with in_our_words(self._url):
+            if self._has_functions:
+                try:
+                    return self._call(script, arguments)
+                except redis.ResponseError as error:
+                    if not any(sign in str(error) for sign in NO_FUNCTIONS):
+                        raise
+                    self._has_functions = False
             try:
                 return self._client.evalsha(script.digest, 0, *arguments)
             except redis.exceptions.NoScriptError:
                 return self._client.eval(script.text, 0, *arguments)
+
+    def _call(self, script: Script, arguments: Sequence[RedisArgument]) -> Any:
+        """Call the script as a function, whose parts need not be set up in every call; load it where it is unknown."""
+        try:
+            return self._client.fcall(script.function, 0, *arguments)
+        except redis.ResponseError as error:
+            if UNKNOWN_FUNCTION not in str(error):
+                raise
+        try:
+            self._client.function_load(script.library)
+        except redis.ResponseError as error:
+            if LOADED_MEANWHILE not in str(error):
+                raise
+        return self._client.fcall(script.function, 0, *arguments)
 
     def next_entry(self, key: str, after: str, *, timeout_s: float) -> str:
         """Wait for an entry of a stream after the given id; returns the last id there is then."""

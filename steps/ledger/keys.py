@@ -79,7 +79,14 @@ def dead_letters_key(prefix: str) -> str:
 
 
 def lua_names() -> str:
-    """Return the Lua lines that build the same keys from the root in ``ARGV[1]``."""
-    whole = [f"local {name.upper()} = ARGV[1] .. '{name}'" for name in WHOLE_KEYS]
-    families = [f"local {name.upper()} = ARGV[1] .. '{name}:'" for name in KEY_FAMILIES]
-    return "\n".join(whole + families)
+    """Return the Lua lines that name the same keys, once ``name_keys`` is called with their root."""
+    whole = [f"  {name.upper()} = root .. '{name}'" for name in WHOLE_KEYS]
+    families = [f"  {name.upper()} = root .. '{name}:'" for name in KEY_FAMILIES]
+    names = ", ".join(map(str.upper, (*WHOLE_KEYS, *KEY_FAMILIES)))
+    head = [
+        f"local ROOT, {names}",
+        "local function name_keys(root)",
+        "  if root == ROOT then return end",
+        "  ROOT = root",
+    ]
+    return "\n".join([*head, *whole, *families, "end"])

@@ -122,7 +122,9 @@ STORY_MUTANTS = (
         " then",
         story="nobody_overtakes_those_in_line_for_a_start",
     ),
-    Mutant("a start is not noted", "  call('RPUSH', STARTS .. name, NOW_US_TEXT)\n", story="only_so_many_start_in_a_time"),
+    Mutant(
+        "a start is not noted", "  call('RPUSH', STARTS .. name, NOW_US_TEXT)\n", story="only_so_many_start_in_a_time"
+    ),
     Mutant(
         "the line of a step with a rate is not looked at again",
         "  if at > NOW then move_line_at(name, at) end\n",

@@ -349,8 +349,6 @@ local function ask_to_stop(R, i, s)
   call('LTRIM', STOPS .. s.worker, -STOPS_KEPT, -1)
 end
 
-local budget = SLICE -- what all the sweeps of one call may touch
-
 -- Settle what has not started, from step `from` as far as the budget goes; returns where to go on.
 local function end_unstarted(R, from, last, on_running, verdict)
   local till = math.min(last, from + budget - 1)

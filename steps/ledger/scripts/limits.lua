@@ -5,7 +5,6 @@
 -- line of a step with a rate. A place is held until the step's code has returned (on threads: until it is settled).
 
 local NOT_TAKEN_UP_MS = 60 * 1000 -- a place kept so long for a step that no worker claims is for the next one in line
-local stood = 0
 
 local function limits_of(R, i)
   if get(R, 'lim') ~= '1' then return end

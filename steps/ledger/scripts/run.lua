@@ -20,7 +20,6 @@
 --   s<i>  state|attempts|deaths|failures|fence|worker|ready|started|parcel      o<i>  the outcome
 -- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.
 
-local call = redis.call
 local SLICE = 500 -- entries that one script may touch
 local MAX_DEATHS = 3
 local EVENTS_A_STEP, EVENTS_A_RUN = 4, 1000
@@ -29,17 +28,35 @@ local DEADLINE_GRACE_MS = 2000 -- running attempts end by themselves within thei
 
 -- Of a whole number: '%.0f' is five times as slow, and a number alone loses digits in a command.
 local function num(x) return string.format('%d', x) end
-local moment = call('TIME')
-local NOW = moment[1] * 1000000 + moment[2]
-local NOW_MS = math.floor(NOW / 1000)
-local NOW_US_TEXT, NOW_MS_TEXT = num(NOW), num(NOW_MS)
 
--- ARGV[2]: republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|alive_s
-local LIMITS = {}
-for limit in string.gmatch(ARGV[2], '%d+') do LIMITS[#LIMITS + 1] = tonumber(limit) end
-local REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S = unpack(LIMITS)
+-- What one call works on. A function of a library lives on between calls, so enter() makes all of it anew.
+local call -- a library has no redis.call yet while it is loaded
+local NOW, NOW_MS, NOW_US_TEXT, NOW_MS_TEXT
+local LIMITS, REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S
+local RUNS, READY, MORE -- runs by id; for the caller: what to publish, the runs to look after once more
+local SITE_COUNTS, STEP_COUNTS -- statistics are added up and written once a call: of the site, of each step by its name
+local DROPPED -- claims that are over, by worker
+local budget -- what all the sweeps of the call may still touch
+local stood -- how many of the call's steps were sent to stand in line
 
-local RUNS, READY, MORE = {}, {}, {}
+-- Its arguments open every call: the root of all keys, and republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|alive_s.
+local function enter(root, limits)
+  call = redis.call
+  name_keys(root)
+  if limits ~= LIMITS then
+    LIMITS = limits
+    local numbers = {}
+    for limit in string.gmatch(limits, '%d+') do numbers[#numbers + 1] = tonumber(limit) end
+    REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S = unpack(numbers)
+  end
+  local moment = call('TIME')
+  NOW = moment[1] * 1000000 + moment[2]
+  NOW_MS = math.floor(NOW / 1000)
+  NOW_US_TEXT, NOW_MS_TEXT = num(NOW), num(NOW_MS)
+  RUNS, READY, MORE, SITE_COUNTS, STEP_COUNTS, DROPPED = {}, {}, {}, {}, {}, {}
+  budget, stood = SLICE, 0
+end
+
 local CORE = {'state', 'n', 'ncrit', 'left', 'crit_left', 'running', 'maxc', 'wave', 'order', 'strat', 'stop', 'skip',
   'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'sus', 'first', 'waits', 'began', 'prio',
   'paused'}
@@ -80,9 +97,6 @@ end
 
 -- The fields of a parcel that every claim and settle looks at.
 local function parcel_fields(k) return 'x' .. k, 'c' .. k, 'l' .. k, 'r' .. k end
-
--- Statistics are added up in memory and written once a call: of the site, and of each step by its name.
-local SITE_COUNTS, STEP_COUNTS = {}, {}
 
 local function add(counts, field, by) counts[field] = (counts[field] or 0) + by end
 
@@ -144,8 +158,6 @@ local function save_run(R)
   if size > 0 then call('HSET', R.key, unpack(pairs_, 1, size)) end
   R.dirty, R.has_counted = {}, false
 end
-
-local DROPPED = {} -- worker -> claims that are over
 
 local function drop_claim(worker, claim)
   local claims = DROPPED[worker]

@@ -1,6 +1,6 @@
 -- settle_and_claim_next, as settle, -> {seq, known, accepted, ready, more_runs, standing, more, steps, meta}
 -- In a critical parcel the next step is granted only if this one's settle was accepted.
-local R, k, accepted = settle_many()
+local R, k, accepted = settle_many(ARGV)
 if not accepted then return R end
 local granted, more = {}, false
 local serial = parcel_of(R, k).lane ~= ''

@@ -105,7 +105,7 @@ local function keep_moving(R, k)
 end
 
 -- ARGV from 3: RUN PARCEL WORKER WANT VACATED WITH_META decisions...
-local function settle_many()
+local function settle_many(ARGV)
   local k, accepted, vacated, fields = tonumber(ARGV[4]), {}, ARGV[7] == '1', {parcel_fields(ARGV[4])}
   for at = 9, #ARGV, 5 do
     fields[#fields + 1] = 's' .. ARGV[at]
