@@ -20,7 +20,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def calls_of(client: "redis.Redis") -> dict[str, int]:
-    return {name: facts["calls"] for name, facts in client.info("commandstats").items()} 
+    return {name: facts["calls"] for name, facts in client.info("commandstats").items()}
 
 
 def has_functions(client: "redis.Redis") -> bool:
