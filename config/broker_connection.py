@@ -1,6 +1,7 @@
 """Kombu's connection to a Redis broker: one client a channel, and no frame reaches kombu that it could not take."""
 
 import logging
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
@@ -24,6 +25,11 @@ REMOTE_CONTROL: Final = "remote control"
 
 SHOWN_BYTES: Final = 200
 
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 1.0
+"""Between two tries of a worker to reach its broker again; each worker draws its own pauses from half of them upwards.
+Kombu's own are 2, 4, 6 s and so on: after the second one, a worker was deaf longer than a dead one is missed."""
+
 
 class _Channel(redis_transport.Channel):
     """Keeps its client, and hands on only frames that have the form of a message.
@@ -39,6 +45,10 @@ class _Channel(redis_transport.Channel):
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        if client is None and self.connection.client is None:
+            # Celery closes a lost connection twice. The second time kombu wants to put back what was not acknowledged,
+            # over a connection that it has forgotten: an error that Celery does not expect, and that ended the worker.
+            raise ConnectionError("the connection of this channel was closed")
         if client is None:
             if self._kept is None or self._kept.connection_pool is not self.pool:
                 self._kept = self._create_client()
@@ -111,6 +121,12 @@ class BrokerConnection(Connection):
     def get_transport_cls(self) -> Any:
         """Return the transport of the URL, or ours in place of kombu's for Redis."""
         return _ours(super().get_transport_cls())
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Connect, with short pauses between the tries where none are asked for."""
+        pauses = {"interval_start": FIRST_PAUSE_S, "interval_step": FIRST_PAUSE_S, "interval_max": LONGEST_PAUSE_S}
+        part = random.uniform(0.5, 1.0)
+        return super().ensure_connection(*args, **{name: part * pause_s for name, pause_s in pauses.items()} | options)
 
 
 class _PooledConnection(PooledConnection):

@@ -46,6 +46,7 @@ def test_redis_that_comes_back_with_its_files_mid_batch_has_lost_nothing(
         assert site.gather(runs[-1]) is not None
     assert _all_ok(site)
     site.wait_until_whole()
+    assert not [worker.name for worker in site.workers.values() if worker.exits], site.log()
     site.check()
 
 

@@ -4,8 +4,10 @@ import inspect
 from typing import Any
 
 import pytest
+from kombu import Connection
 from kombu.transport import redis as redis_transport
 
+from config.broker_connection import LONGEST_PAUSE_S
 from config.celery_app import make_app
 from config.settings import Settings
 
@@ -19,11 +21,19 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Any:
     connection = app.pool.new()
     channel_type = connection.get_transport_cls().Channel
     channel = channel_type.__new__(channel_type)
+    channel.connection = _Transport(connection)
     made: list[object] = []
     monkeypatch.setattr(channel_type, "pool", "pool one", raising=False)
     monkeypatch.setattr(channel_type, "_create_client", lambda self: made.append(self) or _Client(self.pool))
     yield channel
     channel._closed = True
+
+
+class _Transport:
+    """What a channel takes for its connection; it knows kombu's own until that was closed."""
+
+    def __init__(self, client: object) -> None:
+        self.client = client
 
 
 class _Client:
@@ -61,3 +71,22 @@ def test_a_channel_uses_the_same_client_until_its_pool_is_replaced(
         assert third is not first
     with channel.conn_or_acquire(first) as given:
         assert given is first
+
+
+def test_a_channel_whose_connection_was_closed_says_so_in_a_way_that_celery_expects(channel: Any) -> None:
+    channel.connection.client = None
+    with pytest.raises(ConnectionError, match="was closed"), channel.conn_or_acquire():
+        pass
+    assert issubclass(ConnectionError, redis_transport.Transport.connection_errors)
+
+
+def test_a_worker_tries_to_reach_its_broker_again_soon_and_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(Connection, "_ensure_connection", lambda self, *args, **options: asked.append(options))
+    connection = make_app(Settings(), broker_url=URL).connection_for_read()
+    for _ in range(20):
+        connection.ensure_connection(max_retries=None)
+    assert all(options["interval_max"] <= LONGEST_PAUSE_S for options in asked)
+    assert len({options["interval_start"] for options in asked}) > 1  # not all workers at once
+    connection.ensure_connection(max_retries=1, interval_start=0)
+    assert asked[-1]["interval_start"] == 0
