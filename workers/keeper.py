@@ -15,6 +15,7 @@ from steps.ledger.records import Beat, Ready, Ticked
 from workers.fork_gate import fork_gate
 from workers.leases import Leases
 from workers.nudge import Nudge
+from workers.outage import RECONNECT_S, Outage
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,11 @@ CHILDREN_SEEN_EVERY_S: Final = 0.25
 """How often a prefork parent looks after its children: a dead one's step runs again within a second."""
 
 LATE_TICK_S: Final = 1.0
-"""A tick answered later than this tells nothing about the others' beats."""
+"""Where a tick is answered later than this, the others may have been held up as well: their leases stand still."""
+
+LOOKS_IN_A_LEASE: Final = 4
+"""The next tick comes within this part of what is left of a lease. What has passed since the last answer when Redis
+goes away does not count, so the fewer seconds are left, the less of them may be lost."""
 
 LEAVE_TRIES: Final = 20
 """Slices of claims that an announced end gives back before it leaves the rest to the other keepers."""
@@ -120,7 +125,9 @@ class Keeper:
         self._declared_dead = declared_dead
         self._nudge = nudge
         self._list_every_s = min(LIST_STEPS_EVERY_S, settings.known_steps_ttl_s / LISTINGS_A_TTL)
-        self._leases = Leases(settings.lease_s)
+        self._leases = Leases(settings.lease_s, grace_s=settings.heartbeat_s + RECONNECT_S)
+        self._outage = Outage(settings.heartbeat_s)
+        self._hangs_s = min(settings.connect_timeout_s, settings.socket_timeout_s)
         self._expired: tuple[tuple[str, int], ...] = ()
         self._listed_at = 0.0
         self._next_due_at: float | None = None
@@ -158,6 +165,7 @@ class Keeper:
             is_nudged = self._nudge.wait(self._pause_s())
             if self._stopping.is_set():
                 return
+            began_s = time.monotonic()
             try:
                 if self._children is not None:
                     self._children.tend()
@@ -168,13 +176,21 @@ class Keeper:
                         return
                     self._after_tick()
             except BrokerUnavailable as error:
-                self._leases.forget()
-                self._expired = ()
-                logger.warning("no heartbeat: %s", error)
+                self._miss(error, began_s)
             except Exception:  # without its keeper a worker is as good as dead
-                self._leases.forget()
+                self._leases.pause()
                 self._expired = ()
                 logger.exception("a tick broke")
+
+    def _miss(self, error: BrokerUnavailable, began_s: float) -> None:
+        """Redis did not answer: let no lease run on meanwhile, and try again soon."""
+        self._expired = ()
+        now_s = time.monotonic()
+        if now_s - began_s < self._hangs_s:
+            self._leases.pause()
+        else:  # the network swallows what is sent: others may hang as long once it no longer does
+            self._leases.forget()
+        self._beat_at = now_s + self._outage.miss(error)
 
     def _pause_s(self) -> float:
         at = self._beat_at if self._next_due_at is None else min(self._beat_at, self._next_due_at)
@@ -197,20 +213,31 @@ class Keeper:
         with fork_gate():
             ticked = self._ledger.tick(beat)
         answered_at = time.monotonic()
-        if answered_at - asked_at > LATE_TICK_S:
-            self._leases.forget()
+        self._outage.end()
         if self._children is not None:
             self._children.acknowledge(dead_claims)
         if beat.known:
             self._listed_at = answered_at
-        self._expired = self._leases.note(
-            {worker: count for worker, count in ticked.beats.items() if worker != self._card.worker_id},
-            now_s=answered_at,
-        )
+        self._watch_leases(ticked.beats, asked_at, answered_at)
         if ticked.next_due_s is not None:
             self._next_due_at = answered_at + max(ticked.next_due_s, 0.0)
         self._carry_out(ticked)
         return ticked
+
+    def _watch_leases(self, beats: Mapping[str, int], asked_at: float, answered_at: float) -> None:
+        """Note who has beaten; come again sooner the nearer a lease is to its end, and at once where it has lapsed."""
+        if answered_at - asked_at > LATE_TICK_S:
+            self._leases.pause()
+        others = {worker: count for worker, count in beats.items() if worker != self._card.worker_id}
+        before, self._expired = self._expired, self._leases.note(others, asked_s=asked_at, answered_s=answered_at)
+        fresh = set(self._expired) - set(before)
+        for worker, _ in fresh:
+            logger.warning("worker %s has not beaten for a lease: what it ran is taken back", worker)
+        if fresh:
+            self._beat_at = answered_at
+        elif (lapse_s := self._leases.next_lapse_s) is not None:
+            soon_s = max(lapse_s / LOOKS_IN_A_LEASE, min(lapse_s, self._settings.heartbeat_s / LOOKS_IN_A_LEASE))
+            self._beat_at = min(self._beat_at, answered_at + soon_s)
 
     def _beat(self, mode: str, dead_claims: tuple[tuple[str, int], ...]) -> Beat:
         is_listing = mode == "join" or time.monotonic() - self._listed_at > self._list_every_s

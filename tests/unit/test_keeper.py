@@ -209,6 +209,41 @@ def test_a_tick_that_fails_ends_nothing_and_nobody_is_reaped_for_it(failure: Exc
     assert reaping[first : first + 2] == [True, False]
 
 
+def test_a_lapsed_lease_is_acted_on_at_once_and_not_a_heartbeat_later() -> None:
+    rig = Rig(heartbeat_s=0.4)  # a lease of 0.8 s
+    rig.ledger.usual = replace(ALIVE, beats={"w": 5, "still": 7})
+    with keeping(rig):
+        began = time.monotonic()
+        wait_until(lambda: any(beat.reap for beat in rig.ledger.beats))
+        took_s = time.monotonic() - began
+    assert 0.7 <= took_s < 1.1
+    assert len(rig.ledger.beats) < 20
+
+
+def test_it_tries_again_soon_where_redis_does_not_answer_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    rig = Rig(heartbeat_s=NEVER_S / 2)
+    rig.ledger.answers += [replace(ALIVE, next_due_s=0.01), *[BrokerUnavailable("away")] * 3, ALIVE]
+    with keeping(rig):
+        wait_until(lambda: "heartbeats again" in caplog.text, 2.0)
+    assert caplog.text.count("no heartbeat: away") == 1
+
+
+def test_a_tick_that_hung_says_nothing_about_the_others() -> None:
+    rig = Rig(connect_timeout_s=0.05)
+    rig.ledger.usual = replace(ALIVE, beats={"still": 7})
+
+    def hang_now_and_then() -> None:
+        if len(rig.ledger.beats) % 4 == 3:
+            time.sleep(0.06)
+            rig.ledger.answers.append(BrokerUnavailable("hung"))
+
+    rig.ledger.before_answer = hang_now_and_then
+    with keeping(rig):
+        rig.wait_for_beats(30)
+    assert not any(beat.reap for beat in rig.ledger.beats)
+
+
 def test_a_late_answer_says_nothing_about_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper_module, "LATE_TICK_S", 0.0)
     rig = Rig()
