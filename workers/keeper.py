@@ -132,6 +132,7 @@ class Keeper:
         self._listed_at = 0.0
         self._next_due_at: float | None = None
         self._beat_at = 0.0
+        self._unanswered_at: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="stepline-keeper", daemon=True)
 
@@ -149,6 +150,11 @@ class Keeper:
         self._nudge.set()
         if self._thread.is_alive():
             self._thread.join(timeout=self._settings.socket_timeout_s)
+
+    def unanswered_s(self) -> float:
+        """Return for how long Redis has not answered; 0 where it has answered all that it was asked."""
+        since = self._unanswered_at
+        return 0.0 if since is None else time.monotonic() - since
 
     def leave(self) -> None:
         """Sign off: what this worker still holds is given back at once, and nobody counts it as a death."""
@@ -208,11 +214,13 @@ class Keeper:
         dead_claims = self._children.dead_claims() if self._children is not None else ()
         beat = self._beat(mode, dead_claims)
         asked_at = time.monotonic()
+        self._unanswered_at = self._unanswered_at or asked_at
         self._next_due_at = None
         self._beat_at = asked_at + self._settings.heartbeat_s
         with fork_gate():
             ticked = self._ledger.tick(beat)
         answered_at = time.monotonic()
+        self._unanswered_at = None
         self._outage.end()
         if self._children is not None:
             self._children.acknowledge(dead_claims)

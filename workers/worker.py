@@ -36,6 +36,7 @@ from workers.kit import Kit
 from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
 from workers.own_process import OwnProcesses
+from workers.patience import Patience
 from workers.processes import kill, obey_signals_in_forks
 from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
@@ -60,6 +61,9 @@ waited for, or not at all where something that the child started holds the pipe 
 
 GIVE_UP_EARLY_S: Final = 0.5
 """So long before its launcher would kill it, a worker that cannot finish gives back what it holds."""
+
+SIGN_OFF_WITHIN_S: Final = 1.0
+"""A worker that gives up does not try to sign off where Redis has not answered for so long."""
 
 LAST_EVENTS_S: Final = 0.3
 """How long the end of a process may wait for its last events to be sent."""
@@ -98,6 +102,11 @@ class Worker:
         self._own_processes = OwnProcesses(limits=ValueLimits(settings.max_value_bytes, settings.max_depth))
         self._children = self._watch_children(self._board)
         self._keeper = self._make_keeper()
+        self._patience = Patience(
+            limit_s=settings.shutdown_s - GIVE_UP_EARLY_S,
+            unanswered_s=self._keeper.unanswered_s,
+            give_up=self._give_up,
+        )
 
     def run(self) -> int:
         """Work until told to stop; returns the exit code."""
@@ -254,10 +263,7 @@ class Worker:
         self._is_draining.set()
         if self._board is not None:
             self._board.drain()
-        patience_s = max(0.0, self._settings.shutdown_s - GIVE_UP_EARLY_S)
-        timer = threading.Timer(patience_s, self._give_up)
-        timer.daemon = True
-        timer.start()
+        self._patience.begin()
 
     def _drain_if_due(self) -> None:
         """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
@@ -282,6 +288,10 @@ class Worker:
 
     def _give_up(self) -> None:
         """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
+        if self._keeper.unanswered_s() > SIGN_OFF_WITHIN_S:
+            logger.warning("stopping without Redis, the others will notice within the lease")
+            self._kill_running()
+            self._exit(0)
         logger.warning("stopping with steps still running, they are given back")
         self._keeper.stop()  # first: a beat that finds the children dead would count their deaths
         self._kill_running()

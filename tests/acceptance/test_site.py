@@ -27,6 +27,9 @@ from tests.support.processes import (
 STOP_S = 10.0
 """Within this time, nothing of a site may be left."""
 
+ABANDONED_S = 5.0
+"""Half of it without Redis, on a machine that has other things to do; a worker told to stop waits 5.5 s for steps."""
+
 UP_S = 30.0
 """Within this time, a site is up, on a machine that has other things to do."""
 
@@ -128,6 +131,21 @@ def test_when_the_site_itself_is_killed_nothing_outlives_it(data_dir: Path) -> N
         wait_until(lambda: not [pid for pid in processes if is_alive(pid)], STOP_S)
     with _site(data_dir) as site:  # And the folder can be used again at once.
         assert _run(data_dir, "GetSumStep", "--params", '{"numbers": [1, 2]}')["ok"]
+
+
+@pytest.mark.parametrize("step", ["WriteSlowlyStep", "GetSlowlyStep"])
+def test_when_the_site_is_killed_while_steps_run_its_workers_do_not_wait_for_redis(
+    data_dir: Path, tmp_path: Path, step: str
+) -> None:
+    marker = tmp_path / "began"
+    params = json.dumps({"marker": str(marker), "seconds": 30})
+    with _site(data_dir) as site, _stepline(data_dir, "run", step, "--params", params) as run:
+        wait_until(marker.exists)
+        processes = site.processes()
+        site.process.kill()
+        run.kill()
+        site.process.wait()
+        wait_until(lambda: not [pid for pid in processes if is_alive(pid)], ABANDONED_S)
 
 
 def test_a_worker_that_dies_is_started_again_and_works(data_dir: Path) -> None:

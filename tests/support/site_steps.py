@@ -27,6 +27,14 @@ def GetSleepStep(seconds: float) -> float:
     return seconds
 
 
+@step(retries=0)
+def GetSlowlyStep(marker: str, seconds: float) -> str:
+    """Say on a thread that it has begun by making a file, and sleep."""
+    Path(marker).touch()
+    time.sleep(seconds)
+    return marker
+
+
 @step(critical=True)
 def WriteSlowlyStep(marker: str, seconds: float) -> str:
     """Say that it has begun by making a file, and sleep."""
