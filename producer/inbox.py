@@ -1,19 +1,17 @@
 """One completion inbox a process: a single blocking pop wakes every thread and coroutine that waits for a run."""
 
-import json
 import logging
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
 from config.settings import Settings
+from producer.notices import EarlyNotices, Notice, notice_of
 from steps.errors import BrokerUnavailable, RunLost
 from steps.ledger import Ledger
 from steps.ledger.connection import connect
@@ -34,17 +32,8 @@ RETRY_PAUSE_S: Final = 0.1
 
 CLOSED: Final = "this producer was closed while a run was waited for"
 
-EARLY_KEPT: Final = 1_000
-"""Notices kept for runs that nobody has asked for yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A run has settled, after ``total_ms``; ``outcomes`` are its settlements in ledger order where they came along."""
-
-    run_id: str
-    total_ms: float = 0.0
-    outcomes: tuple[dict[str, Any], ...] | None = None
+NOTICES_A_CALL: Final = 100
+"""Notices taken at once where more than one waits."""
 
 
 class Inbox:
@@ -72,16 +61,23 @@ class Inbox:
         self._take_marks = take_marks
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Future[Notice]]] = {}
-        self._early: OrderedDict[str, Notice] = OrderedDict()
+        self._early = EarlyNotices()
+        self._asked: list[str] = []
+        self._looker: threading.Thread | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def wait_for(self, run_id: str) -> "Future[Notice]":
-        """Return a future of the run's notice; it fails with `RunLost` or `BrokerUnavailable`."""
+    def wait_for(self, run_id: str, *, look_now: bool = False) -> "Future[Notice]":
+        """Return a future of the run's notice; it fails with `RunLost` or `BrokerUnavailable`.
+
+        Args:
+            run_id: The run.
+            look_now: Look at it at once: it may have settled so long ago that its notice was dropped.
+        """
         future: Future[Notice] = Future()
         future.set_running_or_notify_cancel()
         with self._lock:
-            if (notice := self._early.pop(run_id, None)) is not None:
+            if (notice := self._early.take(run_id)) is not None:
                 future.set_result(notice)
                 return future
             if self._is_closed:
@@ -91,6 +87,8 @@ class Inbox:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name="stepline-inbox", daemon=True)
                 self._thread.start()
+            if look_now:
+                self._ask(run_id)
         return future
 
     def stop_waiting(self, run_id: str, future: "Future[Notice]") -> None:
@@ -120,7 +118,7 @@ class Inbox:
                 self._receive()
                 now = time.monotonic()
                 if now - looked >= LOOK_EVERY_S:
-                    self._look()
+                    self._look_at_all()
                     looked = now
                 answered = now
             except (redis.RedisError, BrokerUnavailable) as error:
@@ -134,17 +132,42 @@ class Inbox:
                     return
 
     def _receive(self) -> None:
-        item: Any = self._client.blpop([self._key], timeout=LOOK_EVERY_S)
-        while item is not None:
-            if (notice := _notice_of(item[1] if isinstance(item, (list, tuple)) else item)) is not None:
-                self._deliver(notice)
-            item = self._client.lpop(self._key) if len(self._waiting) > 1 else None
+        first: Any = self._client.blpop([self._key], timeout=LOOK_EVERY_S)
+        found: Any = [] if first is None else [first[1]]
+        while found:
+            notices = [notice for text in found if (notice := notice_of(text)) is not None]
+            were_early = [self._deliver(notice) for notice in notices]
+            may_be_more = len(self._waiting) > 1 or any(were_early)
+            found = self._client.lpop(self._key, NOTICES_A_CALL) if may_be_more else None
 
-    def _look(self) -> None:
+    def _ask(self, run_id: str) -> None:
+        """Have a run looked at by a thread: whoever waits may have a time-out shorter than that of a connection."""
+        self._asked.append(run_id)
+        if self._looker is None:
+            self._looker = threading.Thread(target=self._look_at_asked, name="stepline-inbox-look", daemon=True)
+            self._looker.start()
+
+    def _look_at_asked(self) -> None:
+        while run_ids := self._next_asked():
+            try:
+                self._look(run_ids)
+            except (redis.RedisError, BrokerUnavailable) as error:  # the listening thread tells where it lasts
+                logger.info("could not look at %d runs: %s", len(run_ids), error)
+
+    def _next_asked(self) -> list[str]:
+        with self._lock:
+            run_ids, self._asked = self._asked, []
+            if not run_ids:
+                self._looker = None
+        return run_ids
+
+    def _look_at_all(self) -> None:
         with self._lock:
             run_ids = list(self._waiting)
-        if not run_ids:
-            return
+        if run_ids:
+            self._look(run_ids)
+
+    def _look(self, run_ids: Sequence[str]) -> None:
         states = self._ledger.watch(self.id, run_ids, published=self._take_marks())
         for run_id, state in states.items():
             if state == "settled":
@@ -152,15 +175,15 @@ class Inbox:
             elif state == "gone":
                 self._fail(run_id, RunLost(run_id))
 
-    def _deliver(self, notice: Notice) -> None:
+    def _deliver(self, notice: Notice) -> bool:
+        """Hand a notice to who waits for it; returns whether nobody does yet."""
         with self._lock:
             futures = self._waiting.pop(notice.run_id, [])
             if not futures:
-                self._early[notice.run_id] = notice
-                if len(self._early) > EARLY_KEPT:
-                    self._early.popitem(last=False)
+                self._early.keep(notice)
         for future in futures:
             future.set_result(notice)
+        return not futures
 
     def _fail(self, run_id: str, error: Exception) -> None:
         with self._lock:
@@ -173,18 +196,3 @@ class Inbox:
             run_ids = list(self._waiting)
         for run_id in run_ids:
             self._fail(run_id, error)
-
-
-def _notice_of(text: bytes) -> Notice | None:
-    """Read a notice; None where it is none, which must not end the waiting for the others."""
-    try:
-        record = json.loads(text)
-        outcomes = record.get("outcomes")
-        return Notice(
-            run_id=record["run"],
-            total_ms=record.get("total_us", 0) / 1000,
-            outcomes=None if outcomes is None else tuple(outcomes),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        logger.warning("a notice that cannot be understood is dropped: %r", error)
-        return None

@@ -1,13 +1,15 @@
 """A run as its caller holds it: wait for it, follow it, cancel it; from any thread, or awaited."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from producer.connections import Connections
 from producer.events import FROM_THE_FIRST, Event, events_of
-from producer.inbox import Notice
+from producer.inbox import LOOK_EVERY_S
+from producer.notices import Notice
 from producer.outcomes import Outcomes
 from producer.result import Result, result_of
 from producer.run_meta import RunMeta
@@ -39,6 +41,7 @@ class Run:
         self._meta = meta
         self._connections = connections
         self._is_settled = is_settled
+        self._began_s = time.monotonic()
         self._result: Result | None = None
 
     def gather(self, timeout: float | None = None) -> Result:
@@ -152,7 +155,8 @@ class Run:
         if running_step() is not None:
             raise GatherInsideStep
         if not self._is_settled:
-            return self._connections.inbox.wait_for(self.id)
+            is_old = time.monotonic() - self._began_s > LOOK_EVERY_S
+            return self._connections.inbox.wait_for(self.id, look_now=is_old)
         settled: Future[Notice] = Future()
         settled.set_result(Notice(self.id))
         return settled

@@ -1,6 +1,7 @@
 """Waiting for runs, on a real Redis."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from producer import inbox as inbox_module
+from producer import notices
 from producer.inbox import Inbox
 from steps.errors import BrokerUnavailable, RunLost
 from steps.ledger.records import Beat, StepFate
@@ -17,6 +19,7 @@ from tests.support.processes import wait_until
 from tests.support.real_redis import RealSite, real_site
 
 WAIT_S = 20.0
+SELDOM_S = 2.0
 LARGE = '{"status":"succeeded","value":"' + "x" * 40_000 + '"}'
 
 
@@ -82,15 +85,46 @@ def test_a_notice_that_comes_early_is_kept(real: RealSite, inbox: Inbox, outcome
 def test_early_notices_are_not_kept_without_a_limit(
     real: RealSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "EARLY_KEPT", 2)
+    monkeypatch.setattr(notices, "EARLY_KEPT", 2)
+    monkeypatch.setattr(notices, "EARLY_KNOWN", 1)
     open_run(real, "r", inbox)
     future = inbox.wait_for("r")
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         open_run(real, name, inbox)
         settle(real, name)
     settle(real, "r")
     future.result(WAIT_S)
-    assert list(inbox._early) == ["b", "c"]
+    assert [name in inbox._early for name in ("a", "b", "c", "d")] == [False, True, True, True]
+    assert [inbox.wait_for(name).result(0).outcomes is None for name in ("b", "c", "d")] == [True, False, False]
+
+
+def test_a_run_whose_notice_was_dropped_is_looked_at_at_once_where_asked_for(
+    real: RealSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "LOOK_EVERY_S", SELDOM_S)
+    names = [f"r{number}" for number in range(30)]
+    for name in names:
+        open_run(real, name, inbox)
+        settle(real, name)
+    real.client.delete(real.ledger.inbox_key(inbox.id))
+    began_s = time.monotonic()
+    for name in names:
+        assert inbox.wait_for(name, look_now=True).result(WAIT_S).run_id == name
+    assert time.monotonic() - began_s < SELDOM_S
+
+
+def test_many_notices_are_taken_at_once(real: RealSite, inbox: Inbox) -> None:
+    names = [f"r{number}" for number in range(250)]
+    for name in names:
+        open_run(real, name, inbox)
+        settle(real, name)
+    open_run(real, "last", inbox)
+    future = inbox.wait_for("last")
+    wait_until(lambda: all(name in inbox._early for name in names))
+    taken = real.client.info("commandstats")["cmdstat_lpop"]["calls"]
+    assert taken < len(names) / 2
+    settle(real, "last")
+    future.result(WAIT_S)
 
 
 def test_a_run_that_sends_no_notice_is_looked_at(real: RealSite, inbox: Inbox) -> None:

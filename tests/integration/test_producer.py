@@ -1,12 +1,16 @@
 """The way in, on a real Redis without workers."""
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from producer import Producer
+from producer import inbox as inbox_module
+from producer import run as run_module
 from steps import step
 from steps.definition import StepFacts
 from steps.errors import (
@@ -32,6 +36,7 @@ from workers.side_parcel import HeldSteps, SidePipeline
 from workers.slots import Slots
 
 WAIT_S = 20.0
+SELDOM_S = 4.0
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +75,21 @@ def test_a_submitted_run_is_in_the_ledger_and_its_message_in_the_queue(real: Rea
     record = real.ledger.read(run.id)
     assert (record.left, record.is_settled, run.total_steps) == (3, False, 3)
     assert (real.messages("critical"), real.messages("parallel")) == (1, 1)
+
+
+@pytest.mark.parametrize("how", ["gather", "gather_async"])
+def test_a_run_that_settled_long_ago_is_gathered_at_once_though_its_notice_was_dropped(
+    real: RealSite, producer: Producer, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(inbox_module, "LOOK_EVERY_S", SELDOM_S)
+    monkeypatch.setattr(run_module, "LOOK_EVERY_S", 0.0)  # so soon it counts as long ago
+    run = producer.submit(["GetStep"])
+    work(real, run.id)
+    real.client.delete(*real.client.keys("stepline:v1:inbox:*"))
+    began_s = time.monotonic()
+    result = run.gather(WAIT_S) if how == "gather" else asyncio.run(run.gather_async(WAIT_S))
+    assert result.ok
+    assert time.monotonic() - began_s < SELDOM_S / 2
 
 
 def test_an_empty_batch_settles_at_once(producer: Producer) -> None:
