@@ -31,12 +31,12 @@ SHORTEST_NAP_S: Final = 0.005
 CHILDREN_SEEN_EVERY_S: Final = 0.25
 """How often a prefork parent looks after its children: a dead one's step runs again within a second."""
 
-LATE_TICK_S: Final = 1.0
-"""Where a tick is answered later than this, the others may have been held up as well: their leases stand still."""
-
 LOOKS_IN_A_LEASE: Final = 4
 """The next tick comes within this part of what is left of a lease. What has passed since the last answer when Redis
 goes away does not count, so the fewer seconds are left, the less of them may be lost."""
+
+MOST_HEARTBEATS: Final = 2
+"""What counts at most between two ticks."""
 
 LEAVE_TRIES: Final = 20
 """Slices of claims that an announced end gives back before it leaves the rest to the other keepers."""
@@ -125,7 +125,9 @@ class Keeper:
         self._declared_dead = declared_dead
         self._nudge = nudge
         self._list_every_s = min(LIST_STEPS_EVERY_S, settings.known_steps_ttl_s / LISTINGS_A_TTL)
-        self._leases = Leases(settings.lease_s, grace_s=settings.heartbeat_s + RECONNECT_S)
+        self._leases = Leases(
+            settings.lease_s, grace_s=settings.heartbeat_s + RECONNECT_S, most_s=MOST_HEARTBEATS * settings.heartbeat_s
+        )
         self._outage = Outage(settings.heartbeat_s)
         self._hangs_s = min(settings.connect_timeout_s, settings.socket_timeout_s)
         self._expired: tuple[tuple[str, int], ...] = ()
@@ -150,6 +152,12 @@ class Keeper:
         self._nudge.set()
         if self._thread.is_alive():
             self._thread.join(timeout=self._settings.socket_timeout_s)
+
+    @property
+    def sees_one_dying(self) -> bool:
+        """Whether a worker has not beaten for half a lease: soon its steps may run elsewhere."""
+        left_s = self._leases.next_lapse_s
+        return left_s is not None and left_s < self._settings.lease_s / 2
 
     def unanswered_s(self) -> float:
         """Return for how long Redis has not answered; 0 where it has answered all that it was asked."""
@@ -234,8 +242,6 @@ class Keeper:
 
     def _watch_leases(self, beats: Mapping[str, int], asked_at: float, answered_at: float) -> None:
         """Note who has beaten; come again sooner the nearer a lease is to its end, and at once where it has lapsed."""
-        if answered_at - asked_at > LATE_TICK_S:
-            self._leases.pause()
         others = {worker: count for worker, count in beats.items() if worker != self._card.worker_id}
         before, self._expired = self._expired, self._leases.note(others, asked_s=asked_at, answered_s=answered_at)
         fresh = set(self._expired) - set(before)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +19,17 @@ class Leases:
     Args:
         lease_s: How long the same beat must have been seen before its worker counts as dead.
         grace_s: How long after an outage a live worker may need until its next beat.
+        most_s: What counts at most of the time between two ticks: where this keeper stood still, its machine may have.
 
     A stalled Redis or a moved clock must kill nobody, so only the time between an answer and the next question counts.
     An outage stops the clock of every lease and does not start it anew, or a few outages in a row would keep a dead
     worker's steps for ever. Whose lease had already lapsed had its time; every other one gets the grace.
     """
 
-    def __init__(self, lease_s: float, *, grace_s: float = 0.0) -> None:
+    def __init__(self, lease_s: float, *, grace_s: float = 0.0, most_s: float = inf) -> None:
         self._lease_s = lease_s
         self._grace_s = min(grace_s, lease_s)
+        self._most_s = most_s
         self._seen: dict[str, _Sight] = {}
         self._answered_s: float | None = None
 
@@ -43,7 +46,7 @@ class Leases:
             asked_s: Monotonic time at which the tick was sent.
             answered_s: Monotonic time of its answer.
         """
-        passed_s = 0.0 if self._answered_s is None else max(0.0, asked_s - self._answered_s)
+        passed_s = 0.0 if self._answered_s is None else min(max(0.0, asked_s - self._answered_s), self._most_s)
         self._answered_s = answered_s
         self._seen = {worker: self._sight(worker, beat, passed_s) for worker, beat in beats.items()}
         return tuple((worker, sight.beat) for worker, sight in self._seen.items() if sight.left_s <= 0)

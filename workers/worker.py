@@ -268,6 +268,8 @@ class Worker:
     def _drain_if_due(self) -> None:
         """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
         self._letters.flush()
+        if self._keeper.sees_one_dying:
+            self._prepare_for_suspects()
         self._drain_if_haunted()
         if self._until_empty and not self._is_draining.is_set():
             self._drain_if_empty()
@@ -278,6 +280,11 @@ class Worker:
         if not pending:
             logger.info("no step is pending on %s: this worker is done", self._queue.name)
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _prepare_for_suspects(self) -> None:
+        """Be ready to run the steps of a dying worker in processes of their own, which takes long where nothing is."""
+        if self._board is None and not self._is_draining.is_set():
+            self._own_processes.warm()
 
     def _drain_if_haunted(self) -> None:
         """Stop for a new start when too many threads run code whose steps have settled."""

@@ -244,13 +244,23 @@ def test_a_tick_that_hung_says_nothing_about_the_others() -> None:
     assert not any(beat.reap for beat in rig.ledger.beats)
 
 
-def test_a_late_answer_says_nothing_about_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper_module, "LATE_TICK_S", 0.0)
+def test_while_an_answer_is_waited_for_no_lease_runs_on() -> None:
     rig = Rig()
     rig.ledger.usual = replace(ALIVE, beats={"still": 7})
+    rig.ledger.before_answer = lambda: time.sleep(0.1)
+    with keeping(rig):
+        rig.wait_for_beats(8)
+    assert not any(beat.reap for beat in rig.ledger.beats)
+
+
+def test_it_tells_when_half_of_a_lease_is_over() -> None:
+    rig = Rig()
     with keeping(rig):
         rig.wait_for_beats(15)
-    assert not any(beat.reap for beat in rig.ledger.beats)
+        assert not rig.keeper.sees_one_dying
+        rig.ledger.usual = replace(ALIVE, beats={"still": 7})
+        wait_until(lambda: rig.keeper.sees_one_dying)
+        assert not any(beat.reap for beat in rig.ledger.beats)
 
 
 def test_a_worker_declared_dead_is_told_once_and_beats_no_more() -> None:

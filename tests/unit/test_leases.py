@@ -60,6 +60,13 @@ def test_the_time_that_an_answer_takes_does_not_count() -> None:
     assert _note(leases, 7, 5.95) == DEAD
 
 
+def test_a_keeper_that_stood_still_itself_does_not_count_that_time() -> None:
+    leases = Leases(LEASE_S, grace_s=GRACE_S, most_s=2.0)
+    _note(leases, 7, 0.0)
+    assert _note(leases, 7, 1000.0) == ()
+    assert leases.next_lapse_s == LEASE_S - 2.0
+
+
 @pytest.mark.parametrize(
     ("still_s", "outage_s", "left_s"),
     [
