@@ -5,11 +5,16 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-_HOLD: Final = struct.Struct("<BQQddddIII64s")
+_HOLD: Final = struct.Struct("<BQQdddddIII64s")
 _STOP: Final = struct.Struct("<Q")
 _FLAGS_BYTES: Final = 8
 _DRAINING_AT: Final = 0
 _EVENTS_AT: Final = 1
+
+_FREE: Final = 0
+_TAKEN: Final = 1
+_GIVEN_BACK: Final = 2
+_NEVER: Final = -1.0
 
 SPARE_SLOTS: Final = 4
 """Slots a child: a new child may start before its parent has seen what the one before it left behind."""
@@ -20,6 +25,8 @@ class Hold:
     """What one child runs: the claim, its process, and when the attempt began and must have ended.
 
     ``began_s`` and ``deadline_s`` are monotonic, which all processes of a machine share; ``started_ms`` is Redis time.
+    ``retry_s``: after how many seconds the step is tried again should it have to be killed for its time-out; None where
+    it is not. ``is_given_back``: the child has ended, or is about to, in a way that is no death.
     """
 
     slot: int
@@ -33,6 +40,8 @@ class Hold:
     deadline_s: float
     started_ms: float
     queued_ms: float = 0.0
+    retry_s: float | None = None
+    is_given_back: bool = False
 
 
 class ChildBoard:
@@ -64,29 +73,37 @@ class ChildBoard:
     def free_slot(self, child: int) -> int:
         """Return a slot of its own for the child with this number (0 up to ``children``)."""
         for slot in range(child % self._children, self._slots, self._children):
-            if self._memory[self._at(slot)] == 0:
+            if self._memory[self._at(slot)] == _FREE:
                 return slot
         return child % self._children
 
     def write(self, hold: Hold) -> None:
         """Say what is run in the hold's slot; the leading byte comes last, so a half-written hold is never read."""
         packed = _HOLD.pack(
-            1,
+            _TAKEN,
             hold.pid,
             hold.fence,
             hold.began_s,
             hold.deadline_s,
             hold.started_ms,
             hold.queued_ms,
+            _NEVER if hold.retry_s is None else hold.retry_s,
             hold.parcel,
             hold.index,
             hold.attempt,
             hold.run_id.encode(),
         )
         at = self._at(hold.slot)
-        self._memory[at] = 0
+        self._memory[at] = _FREE
         self._memory[at + 1 : at + _HOLD.size] = packed[1:]
-        self._memory[at] = 1
+        self._memory[at] = _TAKEN
+
+    def give_back(self, slot: int) -> bool:
+        """Say that the child of this slot ends and gives back what it holds; False if it holds nothing."""
+        if self._memory[self._at(slot)] == _FREE:
+            return False
+        self._memory[self._at(slot)] = _GIVEN_BACK
+        return True
 
     def ask_to_stop(self, slot: int, fence: int) -> None:
         """Ask for the stop of the attempt with this fence, and no other."""
@@ -100,7 +117,7 @@ class ChildBoard:
 
     def clear(self, slot: int) -> None:
         """Say that nothing is run in a slot."""
-        self._memory[self._at(slot)] = 0
+        self._memory[self._at(slot)] = _FREE
 
     def holds(self) -> list[Hold]:
         """Return what is being run now, or was when its child died."""
@@ -108,13 +125,25 @@ class ChildBoard:
 
     def _read(self, slot: int) -> Hold | None:
         at = self._at(slot)
-        taken, pid, fence, began_s, deadline_s, started_ms, queued_ms, parcel, index, attempt, run = _HOLD.unpack(
-            self._memory[at : at + _HOLD.size]
-        )
-        if not taken:
+        fields = _HOLD.unpack(self._memory[at : at + _HOLD.size])
+        state, pid, fence, began_s, deadline_s, started_ms, queued_ms, retry_s, parcel, index, attempt, run = fields
+        if state == _FREE:
             return None
-        run_id = run.rstrip(b"\0").decode()
-        return Hold(slot, pid, run_id, parcel, index, fence, attempt, began_s, deadline_s, started_ms, queued_ms)
+        return Hold(
+            slot=slot,
+            pid=pid,
+            run_id=run.rstrip(b"\0").decode(),
+            parcel=parcel,
+            index=index,
+            fence=fence,
+            attempt=attempt,
+            began_s=began_s,
+            deadline_s=deadline_s,
+            started_ms=started_ms,
+            queued_ms=queued_ms,
+            retry_s=None if retry_s == _NEVER else retry_s,
+            is_given_back=state == _GIVEN_BACK,
+        )
 
     def _stop_at(self, slot: int) -> int:
         return _FLAGS_BYTES + self._slots * _HOLD.size + slot * _STOP.size

@@ -73,13 +73,15 @@ class ChildWatch:
                 self._stop_if_late(hold)
             elif hold.fence in self._killed:
                 self._vacate(hold)
+            elif hold.is_given_back:
+                self._give_back(hold)
 
     def dead_claims(self) -> tuple[tuple[str, int], ...]:
         """Return (run:index, fence) of the children that died by themselves, again until `acknowledge`."""
         return tuple(
             (_name(hold), hold.fence)
             for hold in self._board.holds()
-            if hold.fence not in self._killed and has_ended(hold.pid)
+            if hold.fence not in self._killed and not hold.is_given_back and has_ended(hold.pid)
         )
 
     def names(self) -> tuple[str, ...]:
@@ -108,6 +110,15 @@ class ChildWatch:
             self._publisher.publish(self._ledger.vacate(hold.run_id, hold.index, hold.fence).ready)
         self._board.clear(hold.slot)
         self._killed.discard(hold.fence)
+
+    def _give_back(self, hold: Hold) -> None:
+        """A child ended that nobody is to be blamed for: its step runs again, and no death is counted."""
+        logger.info("a child has ended, step %d of run %s is given back", hold.index, hold.run_id)
+        fate = StepFate(hold.index, hold.fence, "B")
+        with fork_gate():
+            settled = self._ledger.settle(hold.run_id, hold.parcel, [fate], worker=self._worker_id)
+            self._publisher.publish(settled.ready)
+        self._board.clear(hold.slot)
 
     def _stop_if_late(self, hold: Hold) -> None:
         end_s = min(hold.deadline_s, self._stopped_at_s.get(hold.fence, inf))

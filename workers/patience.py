@@ -28,6 +28,7 @@ class Patience:
         self._give_up = give_up
         self._launcher = os.getppid()
         self._thread: threading.Thread | None = None
+        self._is_lost = threading.Event()
 
     def begin(self) -> None:
         """Begin to wait; told again, it goes on as it does. A dying launcher tells so once for each of its threads."""
@@ -35,10 +36,15 @@ class Patience:
             self._thread = threading.Thread(target=self._wait, name="stepline-patience", daemon=True)
             self._thread.start()
 
+    def lose(self) -> None:
+        """Wait no longer."""
+        self._is_lost.set()
+
     def _wait(self) -> None:
         until_s = time.monotonic() + self._limit_s
         while time.monotonic() < until_s and not self._is_abandoned():
-            time.sleep(min(LOOK_EVERY_S, self._limit_s))
+            if self._is_lost.wait(min(LOOK_EVERY_S, self._limit_s)):
+                break
         self._give_up()
 
     def _is_abandoned(self) -> bool:

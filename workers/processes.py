@@ -3,6 +3,8 @@
 import os
 import select
 import signal
+import time
+from collections.abc import Iterable
 from typing import Final
 
 OURS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -20,16 +22,22 @@ def _obey_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def has_ended(pid: int) -> bool:
-    """Return whether the process is gone, or dead and not yet waited for."""
+def has_ended(pid: int, within_s: float = 0.0) -> bool:
+    """Return whether the process is gone, or dead and not yet waited for, now or within so long."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([descriptor], [], [], 0)[0])
+        return bool(select.select([descriptor], [], [], within_s)[0])
     finally:
         os.close(descriptor)
+
+
+def wait_for_end(pids: Iterable[int], within_s: float) -> bool:
+    """Wait until all of these have ended, for so long at most; returns whether they have."""
+    until = time.monotonic() + within_s
+    return all(has_ended(pid, max(0.0, until - time.monotonic())) for pid in pids)
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

@@ -13,6 +13,7 @@ from steps.outcome import OutcomeError
 from steps.side_by_side import SideBySide
 from workers.alarm import Alarm
 from workers.child_board import ChildBoard, Hold
+from workers.child_signals import ChildSignals
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
 from workers.stages import StepInHand, conclude, fail, take_in_hand
@@ -40,14 +41,18 @@ class SerialPipeline:
         self._board = board
         self._slot = slot
         self._alarm = Alarm()
+        self._signals = ChildSignals(give_back=lambda: board.give_back(slot))
         self._retried_for: dict[int, OutcomeError] = {}
         self._told_of: RunInHand | None = None
         self._told_to = 0
 
     def run(self, run_id: str, parcel: int) -> None:
         """Claim, execute, decide, settle; and so on until nothing of the parcel is granted."""
-        if self._kit.is_draining():
-            return
+        if not self._kit.is_draining():
+            with self._signals.held():
+                self._work_off(run_id, parcel)
+
+    def _work_off(self, run_id: str, parcel: int) -> None:
         ledger = self._kit.ledger
         claimed = ledger.claim(run_id, parcel, worker=self._kit.worker_id, want=1, with_meta=True)
         if claimed is None or not claimed.steps:
@@ -151,10 +156,12 @@ class SerialPipeline:
 
     def _settle(self, run_id: str, parcel: int, fate: StepFate) -> Claimed:
         kit = self._kit
+
+        def want() -> int:
+            return 0 if kit.is_draining() or self._signals.is_leaving else 1
+
         settled = kit.insist(
-            lambda: kit.ledger.settle_and_claim_next(
-                run_id, parcel, [fate], worker=kit.worker_id, want=0 if kit.is_draining() else 1
-            )
+            lambda: kit.ledger.settle_and_claim_next(run_id, parcel, [fate], worker=kit.worker_id, want=want())
         )
         if not settled.accepted[0]:
             logger.warning("settling step %d of run %s was refused, this child ends", fate.index, run_id)

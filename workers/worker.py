@@ -37,7 +37,7 @@ from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
 from workers.own_process import OwnProcesses
 from workers.patience import Patience
-from workers.processes import kill, obey_signals_in_forks
+from workers.processes import kill, obey_signals_in_forks, wait_for_end
 from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
 from workers.serial import SerialPipeline
@@ -94,6 +94,7 @@ class Worker:
         self._nudge = Nudge()
         self._letters = DeadLetters(ledger=self._ledger, worker_id=self.id, nudge=self._nudge)
         self._is_draining = threading.Event()
+        self._signing_off = threading.Lock()
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
         self._events_flag = memoryview(bytearray(1)) if self._board is None else self._board.events_flag
         self._event_thread = EventThread(self._app, self._node)
@@ -130,6 +131,7 @@ class Worker:
             quiet=True,
         )
         worker.start()
+        self._signing_off.acquire()  # for good: whoever has it ends this process
         self._keeper.leave()
         self._letters.flush()
         self._own_processes.close()
@@ -253,13 +255,30 @@ class Worker:
             logger.error("cannot enter the site: %s", error)
             self._exit(START_AGAIN_EXIT)
         self._keeper.start()
-        # Celery's own answer to it, once the terminal is gone, is to start this file anew under the same id.
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        self._take_signals()
         if self._board is not None:
             sender.hub.call_repeatedly(CHILDREN_TENDED_EVERY_S, sender.pool.maintain_pool)
         logger.info("worker %s is ready: %s", self.id, self._queue.pool)
 
+    def _take_signals(self) -> None:
+        """Take from Celery what it would answer with a start under the same id, or by waiting for what is to end."""
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGQUIT, self._quit)
+
+    def _interrupt(self, *_: Any) -> None:
+        """As at SIGTERM; who interrupts a second time does not want to wait."""
+        if self._is_draining.is_set():
+            self._quit()
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _quit(self, *_: Any) -> None:
+        self._drain()
+        self._patience.lose()
+
     def _drain(self, **_: Any) -> None:
+        """Leave to others what has not begun, and give back after so long what still runs."""
         self._is_draining.set()
         if self._board is not None:
             self._board.drain()
@@ -295,6 +314,8 @@ class Worker:
 
     def _give_up(self) -> None:
         """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
+        if not self._signing_off.acquire(timeout=GIVE_UP_EARLY_S / 2):
+            self._exit(0)  # it takes too long to sign off: the others will notice within the lease
         if self._keeper.unanswered_s() > SIGN_OFF_WITHIN_S:
             logger.warning("stopping without Redis, the others will notice within the lease")
             self._kill_running()
@@ -314,8 +335,10 @@ class Worker:
     def _kill_running(self) -> None:
         """Kill the children that run a step, and the processes of steps; threads end with this process."""
         self._own_processes.close(GIVE_UP_EARLY_S / 2)
-        for hold in self._board.holds() if self._board is not None else ():
-            kill(hold.pid)
+        pids = [hold.pid for hold in self._board.holds()] if self._board is not None else []
+        for pid in pids:
+            kill(pid)
+        wait_for_end(pids, GIVE_UP_EARLY_S / 4)  # a lane is not to be free while its code still runs
 
     @staticmethod
     def _exit(code: int) -> None:

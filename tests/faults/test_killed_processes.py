@@ -1,13 +1,16 @@
 """Processes that die at a chosen point of a step: children, workers, a whole site, with or without a signal."""
 
+import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
 from producer import Producer, Result
-from tests.support.fault_sites import FaultSite
-from tests.support.processes import children_of
+from producer.launcher.sessions import is_alive
+from tests.support.fault_sites import CHILD_AGAIN_WITHIN_S, FaultSite
+from tests.support.processes import children_of, wait_until
 
 POINTS = ("before", "during", "after")
 MOST_FOLLOWERS = 100
@@ -139,6 +142,54 @@ def test_a_threads_worker_that_quits_at_once_loses_nothing(new_site: Callable[..
     assert max(_attempts(site.gather(run))) <= 2
     site.wait_until_whole()
     site.check()
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGQUIT,), (signal.SIGINT, signal.SIGINT)], ids=["quit", "interrupt"])
+def test_a_prefork_worker_told_to_end_at_once_gives_its_step_back(
+    new_site: Callable[..., FaultSite], signals: tuple[signal.Signals, ...]
+) -> None:
+    site = new_site(scale={"critical": 2, "parallel": 1}, variables={"STEPLINE_SHUTDOWN_S": "30"})
+    run = site.submit([site.write("held", latch=site.latch("quit")), site.write("next")])
+    behind = site.submit([site.write()])
+    (line,) = site.wait_for("began")
+    worker = site.worker_of(line.pid)
+    told_at_s = time.monotonic()
+    for signum in signals:
+        site.stop(worker, signum)
+        time.sleep(0.1)  # Two of a kind that wait to be heard would be one.
+    again = site.wait_for("began", 2)[1]
+    assert (again.step, again.attempt) == ("held", 2)
+    assert again.start_s - told_at_s < CHILD_AGAIN_WITHIN_S
+    assert _attempts(site.gather(run)) == [2, 1]
+    assert _attempts(site.gather(behind)) == [1]
+    assert site.deaths_counted(run) == 0
+    site.wait_until_whole()
+    site.check()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_child_alone_that_is_told_to_end_finishes_its_step(site: FaultSite, signum: signal.Signals) -> None:
+    latch = site.latch(f"alone-{signum}")
+    run = site.submit([site.write(f"held_{signum}", latch=latch), site.write("next")])
+    (line,) = site.wait_for("began", step=f"held_{signum}")
+    os.kill(line.pid, signum)
+    site.wait_for("pulse", len(site.wait_for("pulse")) + 5)  # It goes on,
+    site.open_latch(f"alone-{signum}")
+    assert _attempts(site.gather(run)) == [1, 1]
+    assert site.deaths_counted(run) == 0
+    if signum is not signal.SIGINT:
+        wait_until(lambda: not is_alive(line.pid))  # and then it ends, and another is there in its place.
+    assert _attempts(site.gather(site.submit([site.write()]))) == [1]
+
+
+def test_a_child_alone_that_is_told_to_end_at_once_has_its_step_run_again_within_a_second(site: FaultSite) -> None:
+    run = site.submit([site.write("quits", latch=site.latch("child-quit")), site.write("next")])
+    (line,) = site.wait_for("began", step="quits")
+    told_at_s = time.monotonic()
+    os.kill(line.pid, signal.SIGQUIT)
+    assert site.wait_for("began", 2, step="quits")[1].start_s - told_at_s < CHILD_AGAIN_WITHIN_S
+    assert _attempts(site.gather(run)) == [2, 1]
+    assert site.deaths_counted(run) == 0
 
 
 def _attempts(result: Result | None) -> list[int]:

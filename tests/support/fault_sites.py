@@ -216,6 +216,11 @@ class FaultSite:
         key = f"{key_root(self.settings.key_prefix)}run:{run.id}"
         wait_until(lambda: self.redis.client.hget(key, "state") == "closed", 30)
 
+    def deaths_counted(self, run: Run) -> int:
+        """Return how many deaths the ledger counts against the steps of a run."""
+        found: Any = self.redis.client.hgetall(f"{key_root(self.settings.key_prefix)}run:{run.id}")
+        return sum(int(text.split("|")[2]) for name, text in found.items() if name[0] == "s" and name[1:].isdecimal())
+
     def cancel_step(self, run: Run, step_id: str) -> None:
         """Cancel one step and keep in evidence when that returned."""
         run.cancel_step(step_id)

@@ -121,6 +121,11 @@ class Workshop:
     def statuses(self, run_id: str) -> list[str]:
         return [outcome.status for outcome in self.outcomes(run_id)]
 
+    def deaths(self, run_id: str) -> int:
+        """Return how many deaths the ledger has counted against the first step of a run."""
+        fields: Any = self.client.hget(f"stepline:v1:run:{run_id}", "s0")
+        return int(fields.split(b"|")[2])
+
     def claims(self) -> list[str]:
         return [claim.decode() for claim in self.client.hkeys(f"stepline:v1:claims:{WORKER}")]
 

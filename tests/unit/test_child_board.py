@@ -42,6 +42,17 @@ def test_a_cleared_slot_is_empty_and_a_rewritten_one_holds_the_last() -> None:
     assert board.holds() == [hold_in(1, run_id="r", fence=2)]
 
 
+def test_what_is_given_back_is_still_held_and_said_to_be() -> None:
+    board = ChildBoard(1)
+    assert not board.give_back(0)
+    board.write(hold_in(0, retry_s=2.5))
+    assert board.give_back(0)
+    assert board.holds() == [hold_in(0, retry_s=2.5, is_given_back=True)]
+    assert board.free_slot(0) == 1
+    board.clear(0)
+    assert board.holds() == []
+
+
 def test_every_child_has_slots_of_its_own() -> None:
     board = ChildBoard(3)
     taken = []

@@ -171,6 +171,34 @@ def test_a_child_that_died_by_itself_is_reported_until_its_claim_is_taken_back(n
         assert nursery.watch.names() == ()
 
 
+def test_what_a_child_held_that_ended_for_a_reason_is_given_back_and_is_no_death(nursery: Nursery) -> None:
+    def end() -> None:
+        nursery.board.give_back(1)
+
+    with forked(end) as child:
+        nursery.hold(child)
+        assert code_of(child) == 0
+        assert nursery.watch.dead_claims() == ()
+        nursery.watch.tend()
+    assert nursery.published() == [nursery.run_id]
+    assert (nursery.watch.names(), nursery.workshop.claims()) == ((), [])
+    again = nursery._claim()
+    assert (again.attempt, again.failures) == (2, 0)
+    assert nursery.workshop.deaths(nursery.run_id) == 0
+
+
+def test_a_step_that_settled_in_the_end_is_not_given_back(nursery: Nursery) -> None:
+    with forked(lambda: None) as child:
+        nursery.hold(child)
+        fate = StepFate(0, nursery.claimed.fence, "S", "succeeded", OK)
+        nursery.workshop.ledger.settle(nursery.run_id, 0, [fate], worker=WORKER)
+        nursery.board.give_back(1)
+        assert code_of(child) == 0
+        nursery.watch.tend()
+    assert nursery.workshop.statuses(nursery.run_id) == ["succeeded"]
+    assert nursery.watch.names() == ()
+
+
 def test_a_stop_is_a_ring_for_the_child_that_runs_the_step(nursery: Nursery) -> None:
     with forked(signal.pause) as child:
         hold = nursery.hold(child)

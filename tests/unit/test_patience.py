@@ -61,3 +61,11 @@ def test_with_its_launcher_it_waits_for_redis_to_come_back() -> None:
     waiting.patience.begin()
     assert not waiting.ended.wait(0.3)
     assert waiting.ended.wait(SOON_S)
+
+
+def test_who_is_told_to_wait_no_longer_ends_at_once() -> None:
+    waiting = Waiting(limit_s=LONG_S)
+    waiting.patience.begin()
+    waiting.patience.lose()
+    assert waiting.ended.wait(SOON_S)
+    assert waiting.ends == 1

@@ -15,6 +15,7 @@ from steps.errors import BrokerUnavailable, StepTimeout
 from steps.ledger.records import Beat
 from steps.registry import StepRegistry
 from tests.support.worker_kits import WORKER, Workshop
+from workers import child_signals as signals_module
 from workers import kit as kit_module
 from workers import serial as serial_module
 from workers.child_board import ChildBoard
@@ -223,6 +224,71 @@ def test_whatever_a_step_raises_is_its_failure_alone(child: Child) -> None:
     assert child.workshop.statuses(run_id) == ["failed"] * 3
     errors = [one.error.type for one in child.workshop.outcomes(run_id) if one.error]
     assert errors == ["SystemExit", "KeyboardInterrupt", "ValueError"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_child_told_to_end_finishes_its_step_and_leaves_the_next_to_others(
+    child: Child, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    left = []
+    monkeypatch.setattr(signals_module.ChildSignals, "_leave", lambda _: left.append("left"))
+
+    @step(critical=True)
+    def WriteStep() -> str:
+        signal.raise_signal(number)
+        return "done"
+
+    before = signal.getsignal(number)
+    run_id = child.workshop.open(["WriteStep", "WriteStep"])
+    child.pipeline.run(run_id, child.workshop.publisher.take()[0].parcel)
+    assert [one.value for one in child.workshop.outcomes(run_id)] == ["done"]
+    assert [parcel.run_id for parcel in child.workshop.publisher.take()] == [run_id]
+    assert (left, signal.getsignal(number)) == (["left"], before)
+
+
+def test_a_child_that_was_told_to_end_does_so_as_an_idle_one(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(signals_module, "LEAVE_AFTER_S", 0.0)
+
+    @step(critical=True)
+    def WriteStep() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        child.run("WriteStep")
+        assert told.wait(LONG_S)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_child_told_to_end_at_once_gives_its_step_back(child: Child) -> None:
+    ended: list[BaseException] = []
+
+    @step(critical=True)
+    def WriteStep() -> None:
+        try:
+            signal.raise_signal(signal.SIGQUIT)
+        except Exited as error:
+            ended.append(error)
+            assert child.board.holds()[0].is_given_back
+
+    child.run("WriteStep")
+    assert [error.args for error in ended] == [(signals_module.QUIT_EXIT,)]
+
+
+def test_a_step_that_takes_the_signals_away_costs_the_next_parcel_nothing(child: Child) -> None:
+    @step(critical=True)
+    def WriteStep() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    @step(critical=True)
+    def WriteNextStep() -> bool:
+        return signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    child.run("WriteStep")
+    assert child.workshop.outcome(child.run("WriteNextStep")).value is False
 
 
 def test_a_failed_step_waits_for_its_retry_in_the_ledger(child: Child) -> None:
