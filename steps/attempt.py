@@ -89,9 +89,10 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The attempt's own process ended without a word."""
+    """The attempt's own process ended without a word; an announced end counts as no death."""
 
     reason: str
+    is_announced: bool = False
 
 
 End = Returned | Raised | Overran | Stopped | Decided | Died

@@ -96,7 +96,7 @@ class Keeper:
         settings: Heartbeat and lease.
         card: Who this worker is.
         nudge: Set where something new falls due: the next tick is then made at once and learns when.
-        after_tick: Called after every heartbeat.
+        after_tick: Called after every heartbeat that the ledger has confirmed, with the monotonic time it was sent at.
         children: The processes in which its steps run; None where there are none.
         held: What this worker has claimed and not settled; what the ledger has beyond it, is taken back.
         declared_dead: Called, once, when the site took this worker for dead.
@@ -113,7 +113,7 @@ class Keeper:
         declared_dead: Callable[[], None],
         nudge: Nudge,
         children: Children | None = None,
-        after_tick: Callable[[], None] = lambda: None,
+        after_tick: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher
@@ -184,11 +184,12 @@ class Keeper:
                 if self._children is not None:
                     self._children.tend()
                 if is_nudged or self._is_time():
+                    sent_at = time.monotonic()
                     ticked = self._tick("beat")
                     if ticked.standing == "dead":
                         self._declared_dead()
                         return
-                    self._after_tick()
+                    self._after_tick(sent_at)
             except BrokerUnavailable as error:
                 self._miss(error, began_s)
             except Exception:  # without its keeper a worker is as good as dead

@@ -20,6 +20,7 @@ from steps.side_by_side import Elsewhere
 from workers.own_process_line import Line, Tell
 from workers.own_process_server import FORK
 from workers.own_process_wire import Order
+from workers.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,14 @@ class OwnProcesses:
     Args:
         limits: What a value must keep to.
         environment: Of the server and the steps; that of this process if left out.
+        pulse: What says whether this process stands still; steps end where it says so for too long.
     """
 
-    def __init__(self, *, limits: ValueLimits, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, limits: ValueLimits, environment: Mapping[str, str] | None = None, pulse: Pulse | None = None
+    ) -> None:
         self._limits = limits
+        self._pulse = pulse
         self._environment = dict(os.environ if environment is None else environment)
         self._folder = os.getcwd()
         self._lock = threading.Lock()
@@ -215,13 +220,17 @@ class OwnProcesses:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         paths = ["-P"] if sys.flags.safe_path else []  # its imports are to find what ours have found
         program = ["-m", "workers.own_process_server", str(theirs.fileno()), str(os.getpid())]
+        descriptors = [theirs.fileno()]
+        if self._pulse is not None:
+            program.append(str(self._pulse.descriptor))
+            descriptors.append(self._pulse.descriptor)
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, *paths, *program],
                 env=self._environment,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
                 start_new_session=True,
             )
         self._control = ours

@@ -18,6 +18,7 @@ from typing import Final
 
 from workers.own_process_step import run_step
 from workers.own_process_wire import (
+    ABANDONED,
     BEGAN,
     ENDED,
     FLAGS,
@@ -32,6 +33,7 @@ from workers.own_process_wire import (
     Order,
     read_sheet,
 )
+from workers.pulse import Pulse
 
 HARD_STOP_AFTER_S: Final = 0.7
 """How long past its deadline, or after it was stopped, a step that ignores the soft stop may go on."""
@@ -61,7 +63,7 @@ def tie_to_parent(parent: int) -> None:
         os._exit(1)
 
 
-def guard(line: socket.socket, order_sheet: int, report_sheet: int, worker: int) -> None:
+def guard(line: socket.socket, order_sheet: int, report_sheet: int, worker: int, pulse: Pulse | None = None) -> None:
     """Run the step of an order in a child of this process, until it and all that it started have ended.
 
     Args:
@@ -69,6 +71,7 @@ def guard(line: socket.socket, order_sheet: int, report_sheet: int, worker: int)
         order_sheet: The order.
         report_sheet: Where the step's process writes its report.
         worker: The worker's pidfd.
+        pulse: Says whether the worker stands still; None where nobody takes over from it.
     """
     adopt_orphans()
     line.send(SIGNAL.pack(GUARD, os.getpid()))
@@ -86,12 +89,22 @@ def guard(line: socket.socket, order_sheet: int, report_sheet: int, worker: int)
         run_step(order, began, sheet=report_sheet, flags=flags)
         os._exit(0)
     line.send(SIGNAL.pack(BEGAN, began))
-    _Watch(line, worker, child, flags, deadline=began + order.timeout_s).watch()
+    _Watch(line, worker, child, flags, deadline=began + order.timeout_s, pulse=pulse).watch()
 
 
 class _Watch:
-    def __init__(self, line: socket.socket, worker: int, child: int, flags: memoryview, *, deadline: float) -> None:
+    def __init__(
+        self,
+        line: socket.socket,
+        worker: int,
+        child: int,
+        flags: memoryview,
+        *,
+        deadline: float,
+        pulse: Pulse | None,
+    ) -> None:
         self._line = line
+        self._pulse = pulse
         self._worker = worker
         self._child = child
         self._child_fd = os.pidfd_open(child)
@@ -117,6 +130,8 @@ class _Watch:
             now = time.monotonic()
             if now >= self._hard_stop_at():
                 return OVERRAN if self._deadline <= self._stopped_at else STOPPED
+            if self._pulse is not None and self._pulse.is_lost(now):
+                return ABANDONED
             self._ring()
             ready = {descriptor for descriptor, _ in self._poll.poll(self._pause_ms(now))}
             if self._child_fd in ready or self._worker in ready:
@@ -131,6 +146,8 @@ class _Watch:
         next_at = self._hard_stop_at()
         if self._is_unheard():
             next_at = min(next_at, now + RING_EVERY_S)
+        if self._pulse is not None:
+            next_at = min(next_at, now + self._pulse.next_look_s(now))
         return min(ceil((next_at - now) * 1000), 2**31 - 1)
 
     def _obey(self) -> bool:

@@ -13,6 +13,7 @@ from steps.attempt import Attempt, Decided, Died, End, Settle, Stopped
 from workers.child_watch import CANCELLED, TIMED_OUT
 from workers.own_process_guard import HARD_STOP_AFTER_S
 from workers.own_process_wire import (
+    ABANDONED,
     BEGAN,
     ENDED,
     GUARD,
@@ -171,6 +172,8 @@ class Line:
             except (ValueError, KeyError, TypeError):  # the step wrote to a descriptor that was not its own
                 return Died("the report of the step's own process can't be read")
             return Stopped(self._stop_reason or "") if decision is None else Decided(decision)
+        if self._killed == ABANDONED:
+            return Died("its worker stood still", is_announced=True)
         if self._killed is not None:
             return Decided(KILLED[self._killed])
         return Died(_how(self._status))

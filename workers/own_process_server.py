@@ -1,4 +1,4 @@
-"""The process that forks those of the steps: ``python -m workers.own_process_server SOCKET_FD WORKER_PID``.
+"""The process that forks those of the steps: ``python -m workers.own_process_server SOCKET_FD WORKER_PID [PULSE_FD]``.
 
 A worker has threads, and a child forked from it could inherit a held lock. This process has none of them: it has
 imported the steps, and does nothing but fork, once for each message on its socket.
@@ -19,6 +19,7 @@ from config.settings import load_settings
 from steps.registry import load_step_modules
 from workers.logs import set_up_logging
 from workers.own_process_guard import adopt_orphans, children, guard, tie_to_parent
+from workers.pulse import Pulse
 
 FORK: Final = b"+"
 """The message: fork; with it come the line to the worker, the order, and the sheet for the report."""
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     control, worker_pid = socket.socket(fileno=int(arguments[0])), int(arguments[1])
     tie_to_parent(worker_pid)
     worker = os.pidfd_open(worker_pid)
+    pulse = _pulse_of(*arguments[2:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_IGN)  # until a step listens
     adopt_orphans()
@@ -41,8 +43,15 @@ def main(arguments: Sequence[str]) -> int:
     load_step_modules(settings.step_modules)
     gc.collect()
     gc.freeze()  # what is shared with the forks stays shared
-    _Server(control, worker).serve()
+    _Server(control, worker, pulse).serve()
     return 0
+
+
+def _pulse_of(descriptor: str = "") -> Pulse | None:
+    if not descriptor:
+        return None
+    os.set_inheritable(int(descriptor), False)
+    return Pulse(int(descriptor))
 
 
 class _Server:
@@ -51,11 +60,13 @@ class _Server:
     Args:
         control: Where it is told to fork.
         worker: The worker's pidfd.
+        pulse: Says whether the worker stands still.
     """
 
-    def __init__(self, control: socket.socket, worker: int) -> None:
+    def __init__(self, control: socket.socket, worker: int, pulse: Pulse | None) -> None:
         self._control = control
         self._worker = worker
+        self._pulse = pulse
         self._guards: dict[int, int] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -91,7 +102,7 @@ class _Server:
         self._control.close()
         for guard_fd in self._guards:
             os.close(guard_fd)
-        _guard(descriptors, self._worker)
+        _guard(descriptors, self._worker, self._pulse)
 
     def _reap(self, guard_fd: int) -> None:
         """A guard has ended; what one that was killed has left behind ends too."""
@@ -105,11 +116,11 @@ class _Server:
                     os.waitpid(orphan, 0)
 
 
-def _guard(descriptors: Sequence[int], worker: int) -> None:
+def _guard(descriptors: Sequence[int], worker: int, pulse: Pulse | None) -> None:
     line, order, report = descriptors
     code = 1
     try:
-        guard(socket.socket(fileno=line), order, report, worker)
+        guard(socket.socket(fileno=line), order, report, worker, pulse)
         code = 0
     except BaseException:  # noqa: BLE001 - a fork must not go on as the server
         traceback.print_exc()

@@ -29,6 +29,9 @@ OVERRAN: Final = b"K"
 STOPPED: Final = b"S"
 """From a guard: the step ignored that it was stopped and was killed."""
 
+ABANDONED: Final = b"A"
+"""From a guard: the worker stood still for so long that the step was ended."""
+
 ENDED: Final = b"E"
 """From a guard: the step's process and all that it started are gone; its exit code, or the signal below zero."""
 

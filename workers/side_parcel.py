@@ -212,6 +212,8 @@ class _ParcelInHand:
         return [fate for fate in fates if fate is not None]
 
     def _conclude(self, in_hand: StepInHand, end: End) -> StepFate | None:
+        if isinstance(end, Died) and end.is_announced:
+            return StepFate(in_hand.claimed.index, in_hand.claimed.fence, "B")
         if isinstance(end, Died):
             self._leave_to_ledger(in_hand, end)
             return None

@@ -38,6 +38,7 @@ from workers.nudge import Nudge
 from workers.own_process import OwnProcesses
 from workers.patience import Patience
 from workers.processes import kill, obey_signals_in_forks, wait_for_end
+from workers.pulse import Pulse
 from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
 from workers.serial import SerialPipeline
@@ -51,6 +52,9 @@ logger = logging.getLogger(__name__)
 
 START_AGAIN_EXIT: Final = 75
 """Exit code of a worker that its site took for dead or did not let in: its launcher starts it under a new id."""
+
+LOST_WORKER_EXIT: Final = 72
+"""Exit code of a child whose worker stands still: its step is about to begin elsewhere."""
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a busy step may keep the interpreter from the others of its worker; Python's own 5 ms add up."""
@@ -100,7 +104,9 @@ class Worker:
         self._event_thread = EventThread(self._app, self._node)
         self._switch = EventSwitch(self._events_flag, count_running=lambda: len((self._children or self._held).names()))
         self._held = HeldSteps(self._events(self._ledger, self._switch))
-        self._own_processes = OwnProcesses(limits=ValueLimits(settings.max_value_bytes, settings.max_depth))
+        self._pulse = Pulse.make(settings.lease_s)
+        limits = ValueLimits(settings.max_value_bytes, settings.max_depth)
+        self._own_processes = OwnProcesses(limits=limits, pulse=self._pulse)
         self._children = self._watch_children(self._board)
         self._keeper = self._make_keeper()
         self._patience = Patience(
@@ -193,7 +199,7 @@ class Worker:
             declared_dead=self._end_as_dead,
             nudge=self._nudge,
             children=self._children or self._held,
-            after_tick=self._drain_if_due,
+            after_tick=self._after_beat,
         )
 
     def _kit(self, ledger: Ledger, publisher: Publisher, is_draining: Callable[[], bool]) -> Kit:
@@ -232,6 +238,7 @@ class Worker:
         process = current_process()
         process._config["daemon"] = False  # no daemon in the sense of multiprocessing, which forbids those children
         slot = board.free_slot(getattr(process, "index", 0))
+        self._pulse.watch(lambda: os._exit(LOST_WORKER_EXIT) if board.give_back(slot) else None)
         set_pipeline(SerialPipeline(kit=kit, board=board, slot=slot).run)
 
     def _end_child(self, **_: Any) -> None:
@@ -254,6 +261,7 @@ class Worker:
         except BrokerUnavailable as error:  # Celery would swallow it, and every claim be refused
             logger.error("cannot enter the site: %s", error)
             self._exit(START_AGAIN_EXIT)
+        self._pulse.show()
         self._keeper.start()
         self._take_signals()
         if self._board is not None:
@@ -284,8 +292,9 @@ class Worker:
             self._board.drain()
         self._patience.begin()
 
-    def _drain_if_due(self) -> None:
+    def _after_beat(self, sent_s: float) -> None:
         """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
+        self._pulse.confirm(sent_s)
         self._letters.flush()
         if self._keeper.sees_one_dying:
             self._prepare_for_suspects()

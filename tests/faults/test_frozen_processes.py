@@ -1,7 +1,5 @@
 """Processes that stand still and wake up later, steps that cannot be stopped, clocks that are wrong."""
 
-import os
-import signal
 import time
 from collections.abc import Callable
 
@@ -9,7 +7,8 @@ import pytest
 
 from tests.support.fault_bugs import CLOCK_AHEAD
 from tests.support.fault_sites import AGAIN_WITHIN_S, LEASE_S, FaultSite
-from tests.support.processes import wait_until
+from tests.support.processes import ancestors_of, wait_until
+from workers.processes import has_ended
 
 FROZEN_S = 3 * LEASE_S
 
@@ -44,25 +43,77 @@ def test_a_holder_that_is_frozen_for_three_leases_has_its_late_effect_refused(
     site.check()
 
 
-def test_a_child_whose_parent_is_frozen_has_its_late_effect_refused(
+def test_a_child_whose_parent_is_frozen_ends_before_its_step_begins_elsewhere(
     new_site: Callable[..., FaultSite],
 ) -> None:
     site = new_site(scale={"critical": 2, "parallel": 1})
     run = site.submit([site.write("held", latch=site.latch("child")), site.write("next")])
     (line,) = site.wait_for("began")
     frozen = site.worker_of(line.pid)
-    assert frozen.pid is not None
     site.freeze(frozen, with_children=False)
     frozen_at_s = time.monotonic()
     again = site.wait_for("began", 2)[1]
+    assert has_ended(line.pid)
     assert again.start_s - frozen_at_s < AGAIN_WITHIN_S
-    site.frozen.add(line.pid)  # Nobody ends it: its code may overlap, its effects may not.
-    site.open_latch("child")
     result = site.gather(run)
     assert result is not None
-    assert result.ok
-    os.kill(frozen.pid, signal.SIGCONT)
+    assert [one.attempts for one in result.outcomes] == [2, 1]
+    site.freeze(frozen, with_children=False, thaw=True)
     site.wait_until_whole()
+    assert site.gather(site.submit([site.write()])) is not None
+    site.check()  # No code overlapped, not even that of the frozen worker.
+
+
+def test_a_child_whose_parent_wakes_in_time_has_its_step_given_back(new_site: Callable[..., FaultSite]) -> None:
+    site = new_site(scale={"critical": 1, "parallel": 1})
+    run = site.submit([site.write("held", latch=site.latch("child")), site.write("next")])
+    (line,) = site.wait_for("began")
+    worker = site.worker_of(line.pid)
+    first = worker.pid
+    site.freeze(worker, with_children=False)
+    wait_until(lambda: has_ended(line.pid))
+    site.freeze(worker, with_children=False, thaw=True)
+    result = site.gather(run)
+    assert result is not None
+    assert [one.attempts for one in result.outcomes] == [2, 1]
+    assert (site.deaths_counted(run), worker.pid) == (0, first)
+    site.check()
+
+
+def test_a_process_of_a_step_ends_before_its_step_begins_elsewhere_when_its_worker_is_frozen(
+    new_site: Callable[..., FaultSite],
+) -> None:
+    site = new_site(scale={"critical": 1, "parallel": 2})
+    run = site.submit([site.alone("alone", latch=site.latch("alone"))])
+    (line,) = site.wait_for("began")
+    frozen = next(one for one in site.workers.values() if one.pid in ancestors_of(line.pid))
+    site.freeze(frozen, with_children=False)
+    frozen_at_s = time.monotonic()
+    again = site.wait_for("began", 2)[1]
+    assert has_ended(line.pid)
+    assert again.start_s - frozen_at_s < AGAIN_WITHIN_S
+    result = site.gather(run)
+    assert result is not None
+    assert [(one.ok, one.attempts) for one in result.outcomes] == [(True, 2)]
+    site.freeze(frozen, with_children=False, thaw=True)
+    site.wait_until_whole()
+    site.check()
+
+
+def test_a_redis_that_is_paused_for_longer_than_a_lease_costs_no_running_step_its_attempt(
+    new_site: Callable[..., FaultSite],
+) -> None:
+    site = new_site(scale={"critical": 2, "parallel": 2})
+    latch = site.latch("paused")
+    run = site.submit([site.write(latch=latch), site.alone(latch=latch), site.read(latch=latch)], order="overlap")
+    site.wait_for("began", 3)
+    site.redis.client.client_pause(round(2 * LEASE_S * 1000))
+    paused_until_s = time.monotonic() + 2 * LEASE_S
+    wait_until(lambda: time.monotonic() > paused_until_s)
+    site.open_latch("paused")
+    result = site.gather(run)
+    assert result is not None
+    assert [(one.ok, one.attempts) for one in result.outcomes] == [(True, 1)] * 3
     site.check()
 
 

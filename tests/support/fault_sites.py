@@ -186,6 +186,10 @@ class FaultSite:
         """Return a call of the step that is not critical."""
         return _call("GetFaultStep", step_id, {"folder": str(self.folder), **params}, {})
 
+    def alone(self, step_id: str = "", **params: Any) -> dict[str, Any]:
+        """Return a call of the step that runs in a process of its own."""
+        return _call("GetFaultAloneStep", step_id, {"folder": str(self.folder), **params}, {})
+
     def submit(self, steps: Sequence[Any], **options: Any) -> Run:
         """Submit a run and keep it in evidence."""
         run = self.producer.submit(steps, **options)

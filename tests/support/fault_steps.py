@@ -110,6 +110,11 @@ def GetFaultStep(
     return work(ctx, folder, seconds=seconds, dies=dies, latch=latch)
 
 
+@step(retries=0, isolation="process")
+def GetFaultAloneStep(ctx: StepContext, folder: str, seconds: float = 0.0, latch: str = "") -> dict[str, int]:
+    return work(ctx, folder, seconds=seconds, latch=latch)
+
+
 @step(critical=True)
 def WritePlainFaultStep(value: int = 0) -> int:
     return value

@@ -48,6 +48,15 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def ancestors_of(pid: int) -> set[int]:
+    """Return a process, its parent, and so on."""
+    found = set()
+    while pid > 1:
+        found.add(pid)
+        pid = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return found
+
+
 def command_of(pid: int) -> str:
     """Return a process's command line, empty when it is gone."""
     try:

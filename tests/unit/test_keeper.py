@@ -99,7 +99,8 @@ class Rig:
     def _die(self) -> None:
         self.deaths += 1
 
-    def _note_tick(self) -> None:
+    def _note_tick(self, sent_s: float) -> None:
+        assert sent_s <= time.monotonic()
         self.ticks += 1
 
     def wait_for_beats(self, count: int) -> None:

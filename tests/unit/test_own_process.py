@@ -23,6 +23,7 @@ from tests.support.processes import children_of, clean_environment, command_of, 
 from workers import own_process as own_process_module
 from workers.own_process import OwnProcesses
 from workers.own_process_guard import HARD_STOP_AFTER_S
+from workers.pulse import Pulse
 
 WAIT_S = 20.0
 LIMITS = ValueLimits(max_bytes=1_048_576)
@@ -34,8 +35,9 @@ KILLED = "the step ignored its time-out and was killed"
 class Shop:
     """Runs attempts in processes of their own, and keeps their ends."""
 
-    def __init__(self, modules: str = own_process_steps.__name__) -> None:
-        self.processes = OwnProcesses(limits=LIMITS, environment=clean_environment(STEPLINE_STEP_MODULES=modules))
+    def __init__(self, modules: str = own_process_steps.__name__, pulse: Pulse | None = None) -> None:
+        environment = clean_environment(STEPLINE_STEP_MODULES=modules)
+        self.processes = OwnProcesses(limits=LIMITS, environment=environment, pulse=pulse)
         self.ends: queue.SimpleQueue[tuple[Attempt, End, float]] = queue.SimpleQueue()
 
     def start(
@@ -255,6 +257,18 @@ def test_a_step_that_freezes_what_watches_it_is_killed_nevertheless(shop: Shop, 
     assert attempt.ran_ms < (TIMEOUT_S + 1) * 1000
     (begun,) = latch.lines("began")
     wait_until(lambda: not is_alive(begun["pid"]))
+
+
+def test_a_step_whose_worker_stands_still_is_ended_and_nobody_is_blamed(latch: Latch) -> None:
+    pulse = Pulse.make(0.2)
+    pulse.confirm(time.monotonic() + WAIT_S)
+    shop = Shop(pulse=pulse)
+    attempt = shop.start("GetOwnDeafStep", latch=latch.path)
+    (begun,) = latch.wait_until_begun()
+    pulse.confirm(time.monotonic())
+    assert shop.end_of(attempt) == Died("its worker stood still", is_announced=True)
+    assert not is_alive(begun["pid"])
+    shop.processes.close()
 
 
 # stops -----------------------------------------------------------------------------------------------------------

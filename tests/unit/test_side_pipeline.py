@@ -488,6 +488,16 @@ def test_a_step_whose_process_dies_is_left_to_the_ledger_which_counts(shop: Shop
     assert (lost.status, lost.error.type, lost.attempts) == ("lost", "WorkerLost", 3)
 
 
+def test_a_step_whose_process_ended_with_an_announcement_is_given_back_and_no_death_is_counted(shop: Shop) -> None:
+    ends = (Died("its worker stood still", is_announced=True), Decided(Settle("succeeded", "there")))
+    shop.workshop.kit.own_processes = Processes(*ends)  # type: ignore[assignment]
+    step(name="GetOwnStep", critical=False, isolation="process")(lambda: None)
+    run_id = shop.run("GetOwnStep")
+    outcome = shop.workshop.outcome(run_id)
+    assert (outcome.value, outcome.attempts, shop.workshop.deaths(run_id)) == ("there", 2, 0)
+    assert shop.held.dead_claims() == shop.held.names() == ()
+
+
 def test_a_suspect_runs_in_a_process_of_its_own(shop: Shop) -> None:
     processes = Processes(Decided(Settle("succeeded", "there")))
     shop.workshop.kit.own_processes = processes  # type: ignore[assignment]
