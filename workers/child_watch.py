@@ -13,8 +13,10 @@ from steps.ledger import Ledger
 from steps.ledger.records import StepFate
 from steps.outcome import OutcomeError, Settlement, Status
 from workers.child_board import ChildBoard, Hold
+from workers.fates import given_back, tried_again
 from workers.fork_gate import fork_gate
-from workers.processes import has_ended, kill
+from workers.nudge import Nudge
+from workers.processes import has_ended, hold_still, kill
 from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,9 @@ HARD_STOP_AFTER_S: Final = 0.7
 
 The keeper looks every quarter of a second, and all of it is to be over within one.
 """
+
+STANDS_STILL_WITHIN_S: Final = 0.05
+"""How long a child may take to stop when it is sent SIGSTOP; where it takes longer, it is looked at again."""
 
 TIMED_OUT: Final[tuple[Status, OutcomeError]] = (
     "timed_out",
@@ -43,6 +48,7 @@ class ChildWatch:
         ledger: The site's ledger.
         publisher: Sends what became ready.
         worker_id: The parent's.
+        nudge: Wakes the worker's keeper where a retry is due later.
         events: Tells who listens what a child can no longer tell; nobody by default.
     """
 
@@ -53,14 +59,17 @@ class ChildWatch:
         ledger: Ledger,
         publisher: Publisher,
         worker_id: str,
+        nudge: Nudge,
         events: StepEvents | None = None,
     ) -> None:
         self._board = board
         self._ledger = ledger
         self._publisher = publisher
         self._worker_id = worker_id
+        self._nudge = nudge
         self._events = events or silent()
         self._killed: set[int] = set()
+        self._unanswered: set[int] = set()
         self._stopped_at_s: dict[int, float] = {}
 
     def tend(self) -> None:
@@ -114,7 +123,7 @@ class ChildWatch:
     def _give_back(self, hold: Hold) -> None:
         """A child ended that nobody is to be blamed for: its step runs again, and no death is counted."""
         logger.info("a child has ended, step %d of run %s is given back", hold.index, hold.run_id)
-        fate = StepFate(hold.index, hold.fence, "B")
+        fate = given_back(hold.index, hold.fence)
         with fork_gate():
             settled = self._ledger.settle(hold.run_id, hold.parcel, [fate], worker=self._worker_id)
             self._publisher.publish(settled.ready)
@@ -122,8 +131,38 @@ class ChildWatch:
 
     def _stop_if_late(self, hold: Hold) -> None:
         end_s = min(hold.deadline_s, self._stopped_at_s.get(hold.fence, inf))
-        if time.monotonic() > end_s + HARD_STOP_AFTER_S and hold.fence not in self._killed:
+        if time.monotonic() <= end_s + HARD_STOP_AFTER_S or hold.fence in self._killed:
+            return
+        if hold.fence in self._unanswered or (hold.retry_s is not None and hold.fence not in self._stopped_at_s):
+            self._stop_for_retry(hold)
+        else:
             self._stop_hard(hold)
+
+    def _stop_for_retry(self, hold: Hold) -> None:
+        """Have a step tried again that ignored its time-out: its child must not move when the lane is free for others.
+
+        So it stands still while the ledger is asked, and is killed, or goes on where it had settled by itself.
+        """
+        if not hold_still(hold.pid, STANDS_STILL_WITHIN_S):
+            return
+        fate = tried_again(hold.index, hold.fence, after_s=hold.retry_s or 0.0)
+        try:
+            with fork_gate():
+                settled = self._ledger.settle(hold.run_id, hold.parcel, [fate], worker=self._worker_id)
+                self._publisher.publish(settled.ready)
+        except BrokerUnavailable as error:
+            self._unanswered.add(hold.fence)
+            logger.warning("step %s of run %s overran and stands still: %s", hold.index, hold.run_id, error)
+            return
+        # What was asked before may have been done, though its answer was lost.
+        if settled.accepted[0] or hold.fence in self._unanswered:
+            self._unanswered.discard(hold.fence)
+            kill(hold.pid)
+            self._board.clear(hold.slot)
+            self._nudge.set()
+            logger.info("step %s of run %s was killed at its time-out, and is tried again", hold.index, hold.run_id)
+        else:
+            kill(hold.pid, signal.SIGCONT)
 
     def _stop_hard(self, hold: Hold) -> None:
         """Settle first, and kill only if that was accepted: so the next step in that child is never the victim."""

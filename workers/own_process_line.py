@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
+from random import Random
 from typing import Final
 
-from steps.attempt import Attempt, Decided, Died, End, Settle, Stopped
+from steps.attempt import Attempt, Decided, Decision, Died, End, Overran, RetryLater, Settle, Stopped, decide
 from workers.child_watch import CANCELLED, TIMED_OUT
 from workers.own_process_guard import HARD_STOP_AFTER_S
 from workers.own_process_wire import (
@@ -54,6 +55,7 @@ class Line:
     def __init__(self, attempt: Attempt, order: Order, tell: Tell) -> None:
         self.attempt = attempt
         self._tell = tell
+        self._order = order
         self._order_sheet = os.memfd_create("stepline-order")
         self._report_sheet = os.memfd_create("stepline-report")
         write_sheet(self._order_sheet, order.encode())
@@ -175,8 +177,18 @@ class Line:
         if self._killed == ABANDONED:
             return Died("its worker stood still", is_announced=True)
         if self._killed is not None:
-            return Decided(KILLED[self._killed])
+            return Decided(self._after(self._killed))
         return Died(_how(self._status))
+
+    def _after(self, killed: bytes) -> Decision:
+        """Return what follows from a hard stop: a retry where the step is tried again after time-outs."""
+        if killed == OVERRAN:
+            until = self._order.run_deadline
+            left_s = None if until is None else until - time.monotonic()
+            decision = decide(self.attempt, Overran(), limits=self._order.limits, rng=Random(), run_remaining_s=left_s)
+            if isinstance(decision, RetryLater):
+                return decision
+        return KILLED[killed]
 
 
 def _how(status: int | None) -> str:

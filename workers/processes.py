@@ -5,7 +5,10 @@ import select
 import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
+
+STANDS_STILL_SEEN_EVERY_S: Final = 0.001
 
 OURS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that Celery takes for itself in a worker."""
@@ -38,6 +41,19 @@ def wait_for_end(pids: Iterable[int], within_s: float) -> bool:
     """Wait until all of these have ended, for so long at most; returns whether they have."""
     until = time.monotonic() + within_s
     return all(has_ended(pid, max(0.0, until - time.monotonic())) for pid in pids)
+
+
+def hold_still(pid: int, within_s: float) -> bool:
+    """Send a child of this process SIGSTOP; returns whether it stands still within so long."""
+    until = time.monotonic() + within_s
+    kill(pid, signal.SIGSTOP)
+    with suppress(ChildProcessError):  # it has ended and been waited for
+        while True:
+            state = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if state is not None or time.monotonic() > until:
+                return state is not None and state.si_code == os.CLD_STOPPED
+            time.sleep(STANDS_STILL_SEEN_EVERY_S)
+    return False
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

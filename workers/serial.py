@@ -16,7 +16,7 @@ from workers.child_board import ChildBoard, Hold
 from workers.child_signals import ChildSignals
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
-from workers.stages import StepInHand, conclude, fail, take_in_hand
+from workers.stages import StepInHand, conclude, fail, retry_if_killed_s, take_in_hand
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,8 @@ class SerialPipeline:
             assert in_hand.fate is not None
             return in_hand.fate
         step = in_hand.claimed
-        self._say(run.run_id, parcel, step, started_ms=in_hand.started_ms, timeout_s=attempt.timeout_s)
+        retry_s = retry_if_killed_s(self._kit, attempt, run_remaining_s=claimed.remaining_s)
+        self._say(run.run_id, parcel, step, started_ms=in_hand.started_ms, timeout_s=attempt.timeout_s, retry_s=retry_s)
         end = self._run_here(attempt, in_hand)
         left_s = claimed.remaining_s
         remaining_s = None if left_s is None else left_s - (time.monotonic() - claimed_at)
@@ -105,7 +106,16 @@ class SerialPipeline:
         if is_last:
             events.look_behind(run, fate.index)
 
-    def _say(self, run_id: str, parcel: int, step: ClaimedStep, *, started_ms: float, timeout_s: float = inf) -> None:
+    def _say(
+        self,
+        run_id: str,
+        parcel: int,
+        step: ClaimedStep,
+        *,
+        started_ms: float,
+        timeout_s: float = inf,
+        retry_s: float | None = None,
+    ) -> None:
         """Write down what this child holds: from the claim on, and again with its deadline when the attempt begins."""
         now = time.monotonic()
         self._board.write(
@@ -121,6 +131,7 @@ class SerialPipeline:
                 deadline_s=now + timeout_s,
                 started_ms=started_ms,
                 queued_ms=step.queued_ms,
+                retry_s=retry_s,
             )
         )
 

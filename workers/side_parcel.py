@@ -10,6 +10,7 @@ from steps.attempt import Attempt, Died, End
 from steps.ledger.records import Claimed, ClaimedStep, StepFate
 from steps.outcome import OutcomeError
 from steps.side_by_side import Elsewhere, SideBySide
+from workers.fates import given_back
 from workers.kit import STOP_REASON, Kit
 from workers.run_in_hand import RunInHand
 from workers.slots import Slots
@@ -213,7 +214,7 @@ class _ParcelInHand:
 
     def _conclude(self, in_hand: StepInHand, end: End) -> StepFate | None:
         if isinstance(end, Died) and end.is_announced:
-            return StepFate(in_hand.claimed.index, in_hand.claimed.fence, "B")
+            return given_back(in_hand.claimed.index, in_hand.claimed.fence)
         if isinstance(end, Died):
             self._leave_to_ledger(in_hand, end)
             return None

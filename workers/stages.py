@@ -4,11 +4,12 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from steps.attempt import Attempt, End, RetryLater, Settle, decide, prepare
+from steps.attempt import Attempt, End, Overran, RetryLater, Settle, decide, prepare
 from steps.call import StepCall
 from steps.context import StepContext
 from steps.ledger.records import Claimed, ClaimedStep, StepFate
 from steps.outcome import OutcomeError, Settlement
+from workers.fates import parked, tried_again
 from workers.kit import Kit
 from workers.run_in_hand import RunInHand
 
@@ -18,7 +19,8 @@ PARKED_S: Final = 2.0
 """How long a step that this worker does not know is left to others before it is published again, on average: with
 always the same pause it could come back to the same worker every time, as those who wait take turns."""
 
-MICROSECONDS: Final = 1_000_000
+KILLED_LATE_S: Final = 1.0
+"""So long after its time-out, at latest, a step is killed that ignores it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +47,7 @@ def take_in_hand(kit: Kit, run: RunInHand, claimed: Claimed, step: ClaimedStep) 
     if definition is None:
         logger.warning("this worker does not know step %s, leaving it to others", call.name, extra=facts(in_hand))
         pause_s = PARKED_S * kit.rng.uniform(0.5, 1.5)
-        in_hand.fate = StepFate(step.index, step.fence, "P", str(round(pause_s * MICROSECONDS)))
+        in_hand.fate = parked(step.index, step.fence, for_s=pause_s)
         return in_hand
     context = StepContext(
         run_id=run.run_id,
@@ -88,12 +90,20 @@ def conclude(kit: Kit, in_hand: StepInHand, end: End, *, remaining_s: float | No
         message = "step %s failed, trying again in %.3f s: %s: %s"
         error = decision.error
         logger.info(message, in_hand.call.name, decision.delay_s, error.type, error.message, extra=facts(in_hand))
-        delay = str(round(decision.delay_s * MICROSECONDS))
         in_hand.retried_for = error
-        in_hand.fate = StepFate(in_hand.claimed.index, in_hand.claimed.fence, "R", delay)
+        in_hand.fate = tried_again(in_hand.claimed.index, in_hand.claimed.fence, after_s=decision.delay_s)
     else:
         in_hand.fate = _settled(kit, in_hand, decision)
     return in_hand.fate
+
+
+def retry_if_killed_s(kit: Kit, attempt: Attempt, *, run_remaining_s: float | None) -> float | None:
+    """Return after how many seconds a step is tried again should it have to be killed; None where it is not."""
+    if not attempt.definition.retry_on:
+        return None
+    left_s = None if run_remaining_s is None else run_remaining_s - attempt.timeout_s - KILLED_LATE_S
+    decision = decide(attempt, Overran(), limits=kit.limits, rng=kit.rng, run_remaining_s=left_s)
+    return decision.delay_s if isinstance(decision, RetryLater) else None
 
 
 def _settled(kit: Kit, in_hand: StepInHand, decision: Settle) -> StepFate:

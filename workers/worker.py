@@ -154,6 +154,7 @@ class Worker:
             ledger=self._ledger,
             publisher=self._publisher,
             worker_id=self.id,
+            nudge=self._nudge,
             events=self._events(self._ledger, self._switch),
         )
 

@@ -96,6 +96,36 @@ def test_a_time_out_is_not_tried_again(producer: Producer, latch: Latch) -> None
     assert (result.outcomes[0].status, result.outcomes[0].attempts) == ("timed_out", 1)
 
 
+def test_a_critical_step_that_is_killed_for_its_time_out_is_tried_again_where_it_says_so(
+    producer: Producer, latch: Latch
+) -> None:
+    run = producer.submit([latch.call("WriteDeafOnceStep", timeout=TIMEOUT_S), "WriteEchoStep"])
+    behind = producer.submit(["WriteEchoStep"])
+    (outcome, after) = run.gather(timeout=20).outcomes
+    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", 2, 2)
+    assert (after.status, after.attempts) == ("succeeded", 1)
+    assert behind.gather(timeout=20).ok
+    first, second = latch.lines("began")
+    assert max(line["at_s"] for line in latch.lines("pulse")) < second["at_s"]  # They never ran side by side.
+    assert second["at_s"] - first["at_s"] < TIMEOUT_S + ENDS_WITHIN_S + 0.75
+    assert not is_alive(first["pid"])
+
+
+def test_a_step_alone_that_is_killed_for_its_time_out_is_tried_again_where_it_says_so(
+    producer: Producer, latch: Latch
+) -> None:
+    (outcome,) = producer.run([latch.call("GetDeafOnceAloneStep", timeout=TIMEOUT_S)], timeout=20).outcomes
+    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", 2, 2)
+    assert max(line["at_s"] for line in latch.lines("pulse")) < latch.lines("began")[1]["at_s"]
+
+
+def test_a_step_on_a_thread_is_tried_again_beside_its_zombie(producer: Producer, latch: Latch) -> None:
+    (outcome,) = producer.run([latch.call("GetDeafOnceStep", timeout=TIMEOUT_S)], timeout=20).outcomes
+    assert (outcome.status, outcome.value, outcome.attempts) == ("succeeded", 2, 2)
+    pulses = len(latch.lines("pulse"))
+    latch.wait_for("pulse", pulses + 5)
+
+
 def _overrun(producer: Producer, latch: Latch, name: str) -> Outcome:
     """Run a step past its time-out; check what became of it and how soon."""
     started = time.monotonic()

@@ -117,6 +117,32 @@ def WriteDeafStep(latch: str) -> None:
             time.sleep(60)
 
 
+def _deaf_once(ctx: StepContext, latch: str) -> int:
+    note(latch, "began", attempt=ctx.attempt)
+    with suppress(BaseException):
+        while ctx.attempt == 1 and not is_open(latch):
+            time.sleep(LOOK_EVERY_S)
+            note(latch, "pulse")
+    while ctx.attempt == 1 and not is_open(latch):
+        time.sleep(LOOK_EVERY_S)
+        note(latch, "pulse")
+    return ctx.attempt
+
+
+AFTER_TIME_OUTS: dict[str, Any] = {
+    "retries": 1,
+    "retry_on": StepTimeout,
+    "delay": 0.0,
+    "backoff": "fixed",
+    "jitter": False,
+}
+"""A step that swallows its time-out in the first attempt, and is tried again at once."""
+
+step(name="WriteDeafOnceStep", critical=True, **AFTER_TIME_OUTS)(_deaf_once)
+step(name="GetDeafOnceStep", critical=False, **AFTER_TIME_OUTS)(_deaf_once)
+step(name="GetDeafOnceAloneStep", critical=False, isolation="process", **AFTER_TIME_OUTS)(_deaf_once)
+
+
 @step(critical=True)
 def WriteSwallowingStep(latch: str) -> None:
     """Swallow whatever is raised in it."""

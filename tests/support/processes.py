@@ -53,8 +53,17 @@ def ancestors_of(pid: int) -> set[int]:
     found = set()
     while pid > 1:
         found.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        pid = int(_stat_of(pid)[1])
     return found
+
+
+def state_of(pid: int) -> str:
+    """Return the letter of a process's state: R runs, S sleeps, T stands still."""
+    return _stat_of(pid)[0]
+
+
+def _stat_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def command_of(pid: int) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from steps.ledger.records import Beat, ClaimedStep, StepFate
 from steps.registry import StepRegistry
 from tests.support.forks import code_of, forked
 from tests.support.ledgers import OK
-from tests.support.processes import wait_until
+from tests.support.processes import state_of, wait_until
 from tests.support.worker_kits import WORKER, Workshop
 from workers import child_watch
 from workers.child_board import ChildBoard, Hold
@@ -35,6 +36,7 @@ class Nursery:
             ledger=self.workshop.ledger,
             publisher=self.workshop.publisher,  # type: ignore[arg-type]
             worker_id=WORKER,
+            nudge=self.workshop.nudge,
         )
         self.run_id, self.behind = (self.workshop.open(["WriteStep"]) for _ in range(2))
         self.workshop.publisher.take()
@@ -49,7 +51,7 @@ class Nursery:
     def name(self) -> str:
         return f"{self.run_id}:0"
 
-    def hold(self, pid: int, *, timeout_s: float = inf) -> Hold:
+    def hold(self, pid: int, *, timeout_s: float = inf, retry_s: float | None = None) -> Hold:
         """Say on the board what the child with this pid runs."""
         now = time.monotonic()
         hold = Hold(
@@ -64,6 +66,7 @@ class Nursery:
             deadline_s=now + timeout_s,
             started_ms=1_795_000_000_000.5,
             queued_ms=12.5,
+            retry_s=retry_s,
         )
         self.board.write(hold)
         return hold
@@ -126,6 +129,75 @@ def test_the_lane_of_a_killed_child_is_free_once_it_is_dead(nursery: Nursery, at
     assert nursery.published() == [nursery.behind]
     assert nursery.watch.names() == ()
     assert nursery.workshop.claims() == []
+
+
+def test_a_child_that_ignores_its_time_out_is_killed_for_a_retry_where_its_step_is_tried_again(
+    nursery: Nursery, at_once: None
+) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0, retry_s=0.25)
+        nursery.watch.tend()
+        assert code_of(child) == -signal.SIGKILL
+    assert nursery.workshop.outcomes(nursery.run_id) == []
+    assert (nursery.watch.names(), nursery.watch.dead_claims(), nursery.workshop.claims()) == ((), (), [])
+    assert nursery.workshop.nudge.wait(0)
+    assert nursery.published() == []  # A short wait keeps the lane.
+    nursery.workshop.bring_retries_due()
+    assert nursery.published() == [nursery.run_id]
+    again = nursery._claim()
+    assert (again.attempt, again.failures, nursery.workshop.deaths(nursery.run_id)) == (2, 1, 0)
+
+
+def test_a_child_that_had_settled_by_itself_goes_on(nursery: Nursery, at_once: None) -> None:
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0, retry_s=0.25)
+        fate = StepFate(0, nursery.claimed.fence, "S", "succeeded", OK)
+        nursery.workshop.ledger.settle(nursery.run_id, 0, [fate], worker=WORKER)
+        nursery.watch.tend()
+        assert not has_ended(child)
+        assert state_of(child) in "RS"
+    assert nursery.workshop.statuses(nursery.run_id) == ["succeeded"]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_child_that_is_to_be_killed_for_a_retry_stands_still_until_redis_answers(
+    nursery: Nursery, at_once: None, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    ledger = type(nursery.workshop.ledger)
+    settle = ledger.settle
+
+    def unanswered(*arguments: Any, **options: Any) -> None:
+        if is_done:
+            settle(*arguments, **options)
+        raise BrokerUnavailable("its answer was lost")
+
+    with forked(signal.pause) as child:
+        nursery.hold(child, timeout_s=0.0, retry_s=0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, "settle", unanswered)
+            nursery.watch.tend()
+        assert state_of(child) == "T"
+        nursery.watch.stop(nursery.run_id, 0)
+        nursery.watch.tend()
+        assert code_of(child) == -signal.SIGKILL
+    assert nursery.watch.names() == ()
+    nursery.workshop.bring_retries_due()
+    assert nursery._claim().attempt == 2
+
+
+def test_a_step_that_was_stopped_is_not_tried_again(nursery: Nursery, at_once: None) -> None:
+    def ignore() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        nursery.board.ask_to_stop(0, 1)
+        signal.sigwait([signal.SIGTERM])
+
+    with forked(ignore) as child:
+        wait_until(lambda: nursery.board.stop_asked(0) == 1)
+        nursery.hold(child, retry_s=0.0)
+        nursery.watch.stop(nursery.run_id, 0)
+        nursery.watch.tend()
+        assert code_of(child) == -signal.SIGKILL
+    assert nursery.workshop.statuses(nursery.run_id) == ["cancelled"]
 
 
 def test_a_child_is_not_killed_for_a_step_that_has_settled(nursery: Nursery, at_once: None) -> None:

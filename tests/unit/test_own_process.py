@@ -246,6 +246,16 @@ def test_a_step_that_ignores_its_time_out_is_killed_within_a_second(shop: Shop, 
     assert not is_alive(begun["pid"])
 
 
+@pytest.mark.parametrize(("run_s", "is_again"), [(None, True), (60.0, True), (2.5, False)])
+def test_a_step_that_is_killed_for_its_time_out_is_tried_again_where_it_says_so_and_there_is_time(
+    shop: Shop, latch: Latch, run_s: float | None, is_again: bool
+) -> None:
+    end = shop.run("GetOwnDeafAgainStep", timeout_s=TIMEOUT_S, run_s=run_s, retries=1, latch=latch.path)
+    error = OutcomeError("StepTimeout", TIMED_OUT)
+    killed = Settle("timed_out", error=OutcomeError("StepTimeout", KILLED))
+    assert end == Decided(RetryLater(2.0, error) if is_again else killed)
+
+
 def test_a_step_that_swallows_its_time_out_can_see_that_it_is_cancelled(shop: Shop, latch: Latch) -> None:
     shop.run("GetOwnSwallowingStep", timeout_s=TIMEOUT_S, latch=latch.path)
     assert [line["cancelled"] for line in latch.lines("swallowed")] == [True]

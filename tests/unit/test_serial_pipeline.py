@@ -102,6 +102,28 @@ def test_what_a_child_runs_stands_on_its_board(child: Child) -> None:
     assert 0 < remaining_s <= hold.deadline_s - hold.began_s == pytest.approx(7)
 
 
+@pytest.mark.parametrize(
+    ("options", "deadline", "retry_s"),
+    [
+        ({"retry_on": StepTimeout}, 60, 2.0),
+        ({"retry_on": StepTimeout}, 8, None),
+        ({"retry_on": OSError}, 60, None),
+        ({}, 60, None),
+    ],
+)
+def test_the_board_says_whether_a_step_is_tried_again_should_it_have_to_be_killed(
+    child: Child, options: dict[str, Any], deadline: float, retry_s: float | None
+) -> None:
+    holds = []
+
+    @step(critical=True, timeout=6, retries=1, delay=2, backoff="fixed", jitter=False, **options)
+    def WriteStep() -> None:
+        holds.extend(child.board.holds())
+
+    child.run("WriteStep", deadline=deadline)
+    assert [hold.retry_s for hold in holds] == [retry_s]
+
+
 def test_a_step_that_overruns_is_stopped_and_the_next_one_runs(child: Child) -> None:
     @step(critical=True)
     def WriteStep(ctx: StepContext, wait_s: float) -> float:
