@@ -67,6 +67,10 @@ class Pulse:
         """Whether what the worker runs must end now."""
         return self.has_left_s(now_s) <= 0 and now_s - self._times[_TURNED] > self._still_after_s
 
+    def is_heard(self, now_s: float, within_s: float) -> bool:
+        """Whether a heartbeat was confirmed that was sent so short a time ago."""
+        return now_s - self._times[_CONFIRMED] <= within_s
+
     def next_look_s(self, now_s: float) -> float:
         """Return after how long `is_lost` is to be asked again."""
         return max(LOOK_EVERY_S, self.has_left_s(now_s))

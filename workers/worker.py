@@ -43,6 +43,7 @@ from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
 from workers.serial import SerialPipeline
 from workers.side_parcel import HeldSteps, SidePipeline
+from workers.silent_children import SEEN_EVERY_S, SilentChildren, jobs_of
 from workers.slot_gate import gate_by_slots
 from workers.slots import Slots
 from workers.step_events import Outlet, StepEvents
@@ -68,6 +69,9 @@ GIVE_UP_EARLY_S: Final = 0.5
 
 SIGN_OFF_WITHIN_S: Final = 1.0
 """A worker that gives up does not try to sign off where Redis has not answered for so long."""
+
+BEATS_MISSED: Final = 2
+"""A worker whose last confirmed beat is older than so many hears nothing of Redis."""
 
 LAST_EVENTS_S: Final = 0.3
 """How long the end of a process may wait for its last events to be sent."""
@@ -267,7 +271,17 @@ class Worker:
         self._take_signals()
         if self._board is not None:
             sender.hub.call_repeatedly(CHILDREN_TENDED_EVERY_S, sender.pool.maintain_pool)
+            silent = self._silent_children(self._board, sender.pool)
+            sender.hub.call_repeatedly(SEEN_EVERY_S, silent.tend)
         logger.info("worker %s is ready: %s", self.id, self._queue.pool)
+
+    def _silent_children(self, board: ChildBoard, pool: Any) -> SilentChildren:
+        within_s = BEATS_MISSED * self._settings.heartbeat_s
+
+        def hears_redis() -> bool:
+            return self._pulse.is_heard(time.monotonic(), within_s)
+
+        return SilentChildren(board=board, jobs=lambda: jobs_of(pool), hears_redis=hears_redis)
 
     def _take_signals(self) -> None:
         """Take from Celery what it would answer with a start under the same id, or by waiting for what is to end."""

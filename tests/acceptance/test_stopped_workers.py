@@ -1,14 +1,17 @@
 """Workers told to stop in the middle of a batch: nothing is lost, and nobody counts it as a death."""
 
+import os
 import signal
 import time
 
 import pytest
 
 from producer.launcher.child import Child
+from producer.launcher.sessions import is_alive
 from tests.support.latches import Journal, Latch
-from tests.support.processes import wait_until
+from tests.support.processes import children_of, wait_until
 from tests.support.worker_sites import WorkerSite
+from workers.silent_children import CLAIMS_WITHIN_S
 
 STOPPED_WITHIN_S = 5.0
 """The site's workers give back after 1.5 s what still runs; a worker that has nothing to do ends at once."""
@@ -102,6 +105,19 @@ def test_children_are_replaced_after_their_share_of_parcels(mortal_site: WorkerS
     assert list(journal.intervals()) == labels
     assert len(set(pids)) >= 3
     assert max(pids.count(pid) for pid in pids) <= PARCELS_PER_CHILD
+
+
+def test_a_child_that_takes_a_parcel_and_claims_nothing_is_ended_and_nobody_is_blamed(mortal_site: WorkerSite) -> None:
+    site = mortal_site
+    (child,) = children_of(site.worker("critical-1").pid or 0)
+    os.kill(child, signal.SIGSTOP)
+    submitted_s = time.monotonic()
+    run = site.producer.submit(["WriteEchoStep", "WriteEchoStep"])
+    outcomes = run.gather(timeout=20).outcomes
+    assert [(one.status, one.attempts) for one in outcomes] == [("succeeded", 1)] * 2
+    assert CLAIMS_WITHIN_S < time.monotonic() - submitted_s < CLAIMS_WITHIN_S + STOPPED_WITHIN_S
+    assert site.deaths(run.id) == 0
+    assert not is_alive(child)
 
 
 def test_a_worker_with_too_many_zombies_drains_and_is_started_again(mortal_site: WorkerSite, latch: Latch) -> None:

@@ -51,6 +51,11 @@ def test_half_of_a_short_lease_is_kept_for_the_end(lease_s: float, ends_after_s:
     assert pulse.has_left_s(100.0) == pytest.approx(ends_after_s)
 
 
+def test_one_is_heard_whose_beat_was_confirmed_lately(pulse: Pulse) -> None:
+    assert pulse.is_heard(102.0, within_s=2.0)
+    assert not pulse.is_heard(102.1, within_s=2.0)
+
+
 def test_it_is_looked_at_seldom_until_it_may_be_lost(pulse: Pulse) -> None:
     assert pulse.next_look_s(100.5) == pytest.approx(3.5)
     assert pulse.next_look_s(120.0) == pulse_module.LOOK_EVERY_S
