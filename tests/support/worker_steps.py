@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from producer import Producer
-from steps import GatherInsideStep, step
+from steps import GatherInsideStep, Retry, step
 from steps.context import StepContext
 from tests.support.held_steps import hold, note
 
@@ -193,6 +193,14 @@ def GetRandomStep(ctx: StepContext, journal: str, succeeds_at: int = 3) -> int:
 @step(critical=True, idempotent=True, backoff="linear", **TRIED_TWICE_MORE)
 def WriteLinearStep(ctx: StepContext, journal: str, succeeds_at: int = 3) -> int:
     return _fail_until(ctx, journal, succeeds_at)
+
+
+@step(retries=1)
+def GetLaterStep(ctx: StepContext, after: float) -> int:
+    """Ask for another attempt so much later."""
+    if ctx.attempt == 1:
+        raise Retry(after=after)
+    return ctx.attempt
 
 
 # processes of their own ------------------------------------------------------------------------------------------
