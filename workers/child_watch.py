@@ -16,7 +16,7 @@ from workers.child_board import ChildBoard, Hold
 from workers.fates import given_back, tried_again
 from workers.fork_gate import fork_gate
 from workers.nudge import Nudge
-from workers.processes import has_ended, hold_still, kill
+from workers.processes import end_session, has_ended, hold_still, kill
 from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
@@ -70,15 +70,17 @@ class ChildWatch:
         self._events = events or silent()
         self._killed: set[int] = set()
         self._unanswered: set[int] = set()
+        self._swept: set[int] = set()
         self._stopped_at_s: dict[int, float] = {}
 
     def tend(self) -> None:
         """Stop what overran, free the lanes of what was killed."""
         holds = self._board.holds()
         fences = {hold.fence for hold in holds}
+        self._swept &= fences
         self._stopped_at_s = {fence: at_s for fence, at_s in self._stopped_at_s.items() if fence in fences}
         for hold in holds:
-            if not has_ended(hold.pid):
+            if not self._is_gone(hold):
                 self._stop_if_late(hold)
             elif hold.fence in self._killed:
                 self._vacate(hold)
@@ -90,8 +92,17 @@ class ChildWatch:
         return tuple(
             (_name(hold), hold.fence)
             for hold in self._board.holds()
-            if hold.fence not in self._killed and not hold.is_given_back and has_ended(hold.pid)
+            if hold.fence not in self._killed and not hold.is_given_back and self._is_gone(hold)
         )
+
+    def _is_gone(self, hold: Hold) -> bool:
+        """Whether the child has ended; then what its step had started is ended too, before anybody takes its place."""
+        if not has_ended(hold.pid):
+            return False
+        if hold.fence not in self._swept:
+            self._swept.add(hold.fence)
+            end_session(hold.pid)
+        return True
 
     def names(self) -> tuple[str, ...]:
         """Return run:index of all that children hold, the dead ones included."""
@@ -149,7 +160,6 @@ class ChildWatch:
         try:
             with fork_gate():
                 settled = self._ledger.settle(hold.run_id, hold.parcel, [fate], worker=self._worker_id)
-                self._publisher.publish(settled.ready)
         except BrokerUnavailable as error:
             self._unanswered.add(hold.fence)
             logger.warning("step %s of run %s overran and stands still: %s", hold.index, hold.run_id, error)
@@ -158,11 +168,14 @@ class ChildWatch:
         if settled.accepted[0] or hold.fence in self._unanswered:
             self._unanswered.discard(hold.fence)
             kill(hold.pid)
+            end_session(hold.pid)
             self._board.clear(hold.slot)
             self._nudge.set()
             logger.info("step %s of run %s was killed at its time-out, and is tried again", hold.index, hold.run_id)
         else:
             kill(hold.pid, signal.SIGCONT)
+        with fork_gate():
+            self._publisher.publish(settled.ready)
 
     def _stop_hard(self, hold: Hold) -> None:
         """Settle first, and kill only if that was accepted: so the next step in that child is never the victim."""

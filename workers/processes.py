@@ -4,11 +4,16 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 STANDS_STILL_SEEN_EVERY_S: Final = 0.001
+
+SWEEPS: Final = 5
+SWEEP_WITHIN_S: Final = 0.05
+"""How often, and for how long each time, what a process has left behind is looked for: it may start more meanwhile."""
 
 OURS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that Celery takes for itself in a worker."""
@@ -41,6 +46,27 @@ def wait_for_end(pids: Iterable[int], within_s: float) -> bool:
     """Wait until all of these have ended, for so long at most; returns whether they have."""
     until = time.monotonic() + within_s
     return all(has_ended(pid, max(0.0, until - time.monotonic())) for pid in pids)
+
+
+def end_session(leader: int) -> None:
+    """Kill what a process that led a session, and is no more to run, has started and left in it."""
+    for _ in range(SWEEPS):
+        found = [pid for pid in _members(leader) if pid != leader]
+        if not found:
+            return
+        for pid in found:
+            kill(pid)
+        wait_for_end(found, SWEEP_WITHIN_S)
+
+
+def _members(session: int) -> Iterator[int]:
+    """Find the live processes of a session."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                state, _, _, found = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
+                if int(found) == session and state not in "ZX":
+                    yield int(entry.name)
 
 
 def hold_still(pid: int, within_s: float) -> bool:

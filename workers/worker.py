@@ -37,7 +37,7 @@ from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
 from workers.own_process import OwnProcesses
 from workers.patience import Patience
-from workers.processes import kill, obey_signals_in_forks, wait_for_end
+from workers.processes import end_session, kill, obey_signals_in_forks, wait_for_end
 from workers.pulse import Pulse
 from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
@@ -235,6 +235,7 @@ class Worker:
         board = self._board
         if board is None:
             return
+        os.setsid()  # what its steps start is known by it, and ended with it
         ledger = Ledger(self._settings, url=self._redis_url)
         # What is told of a step is told where it runs; the parent's thread, if it had one, is not here.
         self._event_thread = EventThread(self._app, self._node)
@@ -363,6 +364,8 @@ class Worker:
         for pid in pids:
             kill(pid)
         wait_for_end(pids, GIVE_UP_EARLY_S / 4)  # a lane is not to be free while its code still runs
+        for pid in pids:
+            end_session(pid)
 
     @staticmethod
     def _exit(code: int) -> None:

@@ -111,6 +111,19 @@ def test_a_critical_step_that_is_killed_for_its_time_out_is_tried_again_where_it
     assert not is_alive(first["pid"])
 
 
+def test_what_a_killed_step_has_started_ends_before_the_next_one_in_its_lane_begins(
+    producer: Producer, latch: Latch
+) -> None:
+    run = producer.submit([latch.call("WriteDeafFamilyStep", timeout=TIMEOUT_S)])
+    behind = producer.submit([{"name": "WriteJournalStep", "params": {"journal": latch.path, "label": "next"}}])
+    assert run.gather(timeout=20).outcomes[0].status == "timed_out"
+    assert behind.gather(timeout=20).ok
+    (next_one,) = [line for line in latch.lines("began") if line.get("label") == "next"]
+    pulses = latch.lines("pulse")
+    assert pulses[-1]["at_s"] < next_one["at_s"]
+    assert not is_alive(pulses[-1]["pid"])
+
+
 def test_a_step_alone_that_is_killed_for_its_time_out_is_tried_again_where_it_says_so(
     producer: Producer, latch: Latch
 ) -> None:

@@ -1,5 +1,6 @@
 """What the parent of prefork children does for them; the children are real."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -244,11 +245,9 @@ def test_a_child_that_died_by_itself_is_reported_until_its_claim_is_taken_back(n
 
 
 def test_what_a_child_held_that_ended_for_a_reason_is_given_back_and_is_no_death(nursery: Nursery) -> None:
-    def end() -> None:
-        nursery.board.give_back(1)
-
-    with forked(end) as child:
+    with forked(lambda: None) as child:
         nursery.hold(child)
+        nursery.board.give_back(1)
         assert code_of(child) == 0
         assert nursery.watch.dead_claims() == ()
         nursery.watch.tend()
@@ -269,6 +268,36 @@ def test_a_step_that_settled_in_the_end_is_not_given_back(nursery: Nursery) -> N
         nursery.watch.tend()
     assert nursery.workshop.statuses(nursery.run_id) == ["succeeded"]
     assert nursery.watch.names() == ()
+
+
+@pytest.mark.parametrize("ends", ["dies", "gives back", "is killed", "is killed for a retry"])
+def test_what_a_step_has_started_is_gone_before_anybody_takes_its_place(
+    nursery: Nursery, at_once: None, ends: str
+) -> None:
+    reading, writing = os.pipe()
+
+    def start_another() -> None:
+        os.setsid()
+        if os.fork() == 0:
+            signal.pause()
+        nursery.board.ask_to_stop(0, 1)
+        while "killed" in ends:
+            signal.pause()
+
+    with forked(start_another) as child:
+        os.close(writing)
+        wait_until(lambda: nursery.board.stop_asked(0) == 1)
+        retry_s = 0.0 if ends == "is killed for a retry" else None
+        nursery.hold(child, timeout_s=0.0 if "killed" in ends else inf, retry_s=retry_s)
+        if ends == "gives back":
+            nursery.board.give_back(1)
+        nursery.watch.tend()
+        wait_until(lambda: has_ended(child))
+        assert len(nursery.watch.dead_claims()) == (ends == "dies")
+        nursery.watch.tend()
+        assert os.read(reading, 1) == b""  # Nobody has the other end any more.
+        os.close(reading)
+    assert nursery.watch.names() == ((nursery.name,) if ends == "dies" else ())
 
 
 def test_a_stop_is_a_ring_for_the_child_that_runs_the_step(nursery: Nursery) -> None:
