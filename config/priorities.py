@@ -12,6 +12,9 @@ NORMAL: Final = 1
 MESSAGE_PRIORITIES: Final = [URGENT, NORMAL]
 """Of messages on Redis, where 0 comes first; kombu polls a list for each, and would poll four by default."""
 
+LAST: Final = max(MESSAGE_PRIORITIES)
+"""Of a message before which all others have come out that were sent before it, whatever their priority."""
+
 
 def run_priority(*, has_critical_steps: bool, is_high: bool) -> int:
     """Return the priority of a run."""

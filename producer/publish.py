@@ -1,7 +1,9 @@
 """Sends parcels to the broker: one by apply_async, several as a group, a run with a completion body as a chord."""
 
 import logging
+import re
 import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from config.broker import broker_url_of
 from config.celery_app import make_app
-from config.priorities import message_priority
+from config.priorities import LAST, message_priority
 from config.settings import Settings
 from producer.ledger_backend import LedgerBackend
 from steps.ledger.records import Ready
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 PARCEL_TASK: Final = "stepline.parcel"
 """The one Celery task: its arguments are a run id and the number of a parcel."""
 
+PROBE_RUN: Final = re.compile(r"probe\.(\d{1,20})")
+"""What a probe says in place of a run's id. A worker that knows of no probes finds no such run, and drops it."""
+
 MARKS_KEPT: Final = 1_000
 """Marks of published parcels that wait for the next call; one that is dropped costs a second message at most."""
 
@@ -28,6 +33,12 @@ def make_site_app(settings: Settings, redis_url: str) -> Celery:
     """Return the Celery app of a site whose ledger is at ``redis_url``."""
     broker_url = settings.broker_url or broker_url_of(redis_url)
     return make_app(settings, broker_url=broker_url, backend=LedgerBackend)
+
+
+def probe_of(run_id: str) -> int | None:
+    """Return which probe a message about this run is; None where it is none."""
+    found = PROBE_RUN.fullmatch(run_id)
+    return None if found is None else int(found[1])
 
 
 class Publisher:
@@ -41,7 +52,7 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._marks: list[tuple[str, int]] = []
+        self._marks: deque[tuple[str, int]] = deque(maxlen=MARKS_KEPT)
         self._lock = threading.Lock()
 
     def publish(self, ready: Sequence[Ready], *, body: tuple[str, int] | None = None) -> bool:
@@ -63,6 +74,16 @@ class Publisher:
             self._marks += [(parcel.run_id, parcel.parcel) for parcel in ready]
         return True
 
+    def send_probe(self, queue: str, probe: int) -> None:
+        """Send a message that comes out of ``queue`` after all that was published there before.
+
+        One that the broker does not take is as good as lost: the ledger asks for another.
+        """
+        try:
+            self._send([self._signature(f"probe.{probe}", 0, queue=queue, priority=LAST)], None)
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("a probe of queue %s was not sent: %s", queue, error)
+
     def _message(self, parcel: Ready) -> Signature[Any]:
         priority = message_priority(parcel.priority)
         return self._signature(parcel.run_id, parcel.parcel, queue=parcel.queue, priority=priority)
@@ -81,8 +102,9 @@ class Publisher:
     def take_marks(self) -> tuple[tuple[str, int], ...]:
         """Return, once, the parcels published since the last call, for the next call to the ledger to carry."""
         with self._lock:
-            marks, self._marks = self._marks[-MARKS_KEPT:], []
-        return tuple(marks)
+            marks = tuple(self._marks)
+            self._marks.clear()
+        return marks
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in ``queue``; None where the broker does not say.

@@ -14,9 +14,10 @@ from typing import Any, Final, TypeAlias
 from celery import Celery, bootsteps
 
 from config.broker_connection import REMOTE_CONTROL
-from producer.publish import PARCEL_TASK
+from producer.publish import PARCEL_TASK, probe_of
 from workers.dead_letters import DeadLetters
 from workers.pidbox_node import node_type
+from workers.received import Received
 from workers.tasks import parcel_of
 
 logger = logging.getLogger(__name__)
@@ -48,14 +49,15 @@ class NotUnderstood(ValueError):
         self.detail = detail
 
 
-def set_aside_the_broken(app: Celery, letters: DeadLetters, *, queue: str) -> None:
-    """Make the worker of ``app`` take parcels only, and set all else aside.
+def take_in_parcels(app: Celery, letters: DeadLetters, received: Received, *, queue: str) -> None:
+    """Make the worker of ``app`` take parcels only, note probes, and set all else aside.
 
     It works on every broker; what is too broken for kombu is caught in the channel, which only Redis needs.
 
     Args:
         app: The worker's.
-        letters: Where to.
+        letters: Where broken messages go.
+        received: Where parcels and probes are noted.
         queue: The one that it serves; what a message says of that may be wrong.
     """
 
@@ -63,6 +65,16 @@ def set_aside_the_broken(app: Celery, letters: DeadLetters, *, queue: str) -> No
         """Set a message aside, then take it from what is to be acknowledged."""
         _keep(letters, queue, message, error)
         message.reject_log_error(logger, consumer.connection_errors)
+
+    def note(consumer: Any, message: Any, parcel: tuple[str, int]) -> bool:
+        """List a parcel; returns False for a probe, which is done with."""
+        probe = probe_of(parcel[0])
+        if probe is None:
+            received.add(message, *parcel)
+            return True
+        message.ack_log_error(logger, consumer.connection_errors)
+        received.come_out(probe)
+        return False
 
     unreadable = NotUnderstood(UNREADABLE)
 
@@ -73,10 +85,12 @@ def set_aside_the_broken(app: Celery, letters: DeadLetters, *, queue: str) -> No
 
         def __init__(self, consumer: Any, **options: Any) -> None:
             super().__init__(consumer, **options)
-            consumer.create_task_handler = partial(_handler, consumer.create_task_handler, partial(reject, consumer))
+            create = consumer.create_task_handler
+            consumer.create_task_handler = partial(_handler, create, partial(reject, consumer), partial(note, consumer))
             consumer.on_decode_error = lambda message, _: _keep(letters, REMOTE_CONTROL, message, unreadable)
 
         def start(self, consumer: Any) -> None:
+            received.forget_all()
             consumer.connection.on_broken = letters.take
             consumer.task_consumer.on_decode_error = lambda message, _: reject(consumer, message, unreadable)
 
@@ -84,8 +98,8 @@ def set_aside_the_broken(app: Celery, letters: DeadLetters, *, queue: str) -> No
     app.control.mailbox.node_cls = node_type(letters)
 
 
-def bare(message: Any) -> None:
-    """Leave nothing in a message but the parcel that it is about.
+def bare(message: Any) -> tuple[str, int]:
+    """Leave nothing in a message but the parcel that it is about; returns its run's id and its number.
 
     Raises:
         NotUnderstood: It is about none.
@@ -107,18 +121,24 @@ def bare(message: Any) -> None:
     message._decoded_cache = [list(parcel), {}, {}]
     message.body = json.dumps(message._decoded_cache).encode()
     message.content_encoding = "utf-8"
+    return parcel
 
 
-def _handler(create: Callable[[], OnMessage], reject: Callable[[Any, NotUnderstood], object]) -> OnMessage:
+def _handler(
+    create: Callable[[], OnMessage],
+    reject: Callable[[Any, NotUnderstood], object],
+    note: Callable[[Any, tuple[str, int]], bool],
+) -> OnMessage:
     handle = create()
 
     def on_message(message: Any) -> None:
         try:
-            bare(message)
+            parcel = bare(message)
         except NotUnderstood as error:
             reject(message, error)
         else:
-            handle(message)
+            if note(message, parcel):
+                handle(message)
 
     return on_message
 

@@ -16,6 +16,7 @@ from workers.fork_gate import fork_gate
 from workers.leases import Leases
 from workers.nudge import Nudge
 from workers.outage import RECONNECT_S, Outage
+from workers.received import Received
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +45,21 @@ LEAVE_TRIES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class KeeperCard:
-    """Who a keeper's worker is.
+    """Who a keeper's worker is, and what it gets.
 
     Args:
         worker_id: New at every start.
         queue: What it serves.
         info: JSON about it for others to read.
         known: The facts of the steps it knows, JSON by name.
+        received: What it has got from its queue.
     """
 
     worker_id: str
     queue: str
     info: str
     known: Mapping[str, str]
+    received: Received
 
 
 class Held(Protocol):
@@ -122,6 +125,7 @@ class Keeper:
         self._children = children
         self._after_tick = after_tick
         self._held = held
+        self._received = card.received
         self._declared_dead = declared_dead
         self._nudge = nudge
         self._list_every_s = min(LIST_STEPS_EVERY_S, settings.known_steps_ttl_s / LISTINGS_A_TTL)
@@ -233,6 +237,7 @@ class Keeper:
         self._outage.end()
         if self._children is not None:
             self._children.acknowledge(dead_claims)
+        self._received.acknowledge(beat.came_out)
         if beat.known:
             self._listed_at = answered_at
         self._watch_leases(ticked.beats, asked_at, answered_at)
@@ -266,16 +271,32 @@ class Keeper:
             dead_claims=dead_claims,
             held=self._held.names(),
             published=self._publisher.take_marks(),
+            received=self._received.parcels(),
+            came_out=self._received.came_out(),
         )
 
     def _carry_out(self, ticked: Ticked) -> None:
         with fork_gate():
             ready = ticked.ready + self._ledger.finish(ticked.unfinished)
-            self._publisher.publish(ready + self._lost(ticked.maybe_lost))
+            empty = self._empty(ticked)
+            self._publisher.publish(ready + self._lost(ticked.maybe_lost, empty))
+            self._probe(ticked.probes, empty)
         for run_id, index in ticked.stops:
             self._held.stop(run_id, index)
 
-    def _lost(self, candidates: tuple[Ready, ...]) -> tuple[Ready, ...]:
+    def _empty(self, ticked: Ticked) -> set[str]:
+        """Return the queues in question that hold no message."""
+        queues = {parcel.queue for parcel in ticked.maybe_lost} | {queue for queue, _ in ticked.probes}
+        return {queue for queue in queues if self._publisher.depth(queue) == 0}
+
+    def _lost(self, candidates: tuple[Ready, ...], empty: set[str]) -> tuple[Ready, ...]:
         """Return the unclaimed parcels whose queue holds no message any more: theirs were lost."""
-        empty = {queue for queue in {parcel.queue for parcel in candidates} if self._publisher.depth(queue) == 0}
         return tuple(parcel for parcel in candidates if parcel.queue in empty)
+
+    def _probe(self, probes: tuple[tuple[str, int], ...], empty: set[str]) -> None:
+        """Send the probes whose queue holds messages; from an empty one all has come out, as a probe would say."""
+        for queue, probe in probes:
+            if queue in empty:
+                self._received.need_not_wait(queue, probe)
+            else:
+                self._publisher.send_probe(queue, probe)

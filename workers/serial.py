@@ -53,8 +53,8 @@ class SerialPipeline:
                 self._work_off(run_id, parcel)
 
     def _work_off(self, run_id: str, parcel: int) -> None:
-        ledger = self._kit.ledger
-        claimed = ledger.claim(run_id, parcel, worker=self._kit.worker_id, want=1, with_meta=True)
+        ledger, marks = self._kit.ledger, self._kit.publisher.take_marks()  # no keeper here tells of them
+        claimed = ledger.claim(run_id, parcel, worker=self._kit.worker_id, want=1, with_meta=True, published=marks)
         if claimed is None or not claimed.steps:
             return
         meta, run = claimed.meta, None

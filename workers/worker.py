@@ -30,7 +30,7 @@ from workers.dead_letters import DeadLetters
 from workers.event_switch import EventSwitch
 from workers.event_thread import EventThread
 from workers.fork_gate import fork_gate
-from workers.intake import set_aside_the_broken
+from workers.intake import take_in_parcels
 from workers.keeper import Keeper, KeeperCard
 from workers.kit import Kit
 from workers.logs import keep_to_own_logging
@@ -39,6 +39,7 @@ from workers.own_process import OwnProcesses
 from workers.patience import Patience
 from workers.processes import end_session, kill, obey_signals_in_forks, wait_for_end
 from workers.pulse import Pulse
+from workers.received import Received
 from workers.remote_control import keep_to_settings
 from workers.revoking import Revoking
 from workers.serial import SerialPipeline
@@ -112,6 +113,7 @@ class Worker:
         limits = ValueLimits(settings.max_value_bytes, settings.max_depth)
         self._own_processes = OwnProcesses(limits=limits, pulse=self._pulse)
         self._children = self._watch_children(self._board)
+        self._received = Received(queue.name, self._nudge.set)
         self._keeper = self._make_keeper()
         self._patience = Patience(
             limit_s=settings.shutdown_s - GIVE_UP_EARLY_S,
@@ -124,7 +126,7 @@ class Worker:
         self._ledger.site.check_server()
         self._connect_signals()
         self._hear_remote_control()
-        set_aside_the_broken(self._app, self._letters, queue=self._queue.name)
+        take_in_parcels(self._app, self._letters, self._received, queue=self._queue.name)
         if self._board is None:
             self._work_on_threads()
         worker = self._app.Worker(
@@ -199,6 +201,7 @@ class Worker:
                 queue=self._queue.name,
                 info=json.dumps(info),
                 known={definition.name: definition.facts().to_json() for definition in self._registry},
+                received=self._received,
             ),
             held=self._children or self._held,
             declared_dead=self._end_as_dead,

@@ -2,14 +2,14 @@
 
 | key | type | holds |
 |---|---|---|
-| site | hash | seq (site sequence), last fence and ticket given, and when a queue lost its last worker |
+| site | hash | seq (site sequence), last fence and ticket; of queues their probes, and when the last worker left |
 | run:RUN | hash | one run: plan, counters, states of its steps, outcomes |
 | events:RUN | stream | one entry for each change of the run |
 | lane:LANE | zset | run ids in line, by ticket |
 | lanes | hash | lane -> run that holds it and since when (microseconds) |
 | due | zset | what the keepers must look at, by Redis time in milliseconds |
 | pending | hash | queue -> accepted steps that have not settled |
-| worker:ID | hash | one live worker: beat, queue, info |
+| worker:ID | hash | one live worker: beat, queue, info, and RUN:PARCEL of the messages that it has received |
 | workers | set | ids of the live workers |
 | queue:QUEUE | set | ids of the live workers of a queue |
 | claims:WORKER | hash | RUN:INDEX -> fence, what the worker has claimed and not vacated |

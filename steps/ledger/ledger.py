@@ -175,9 +175,11 @@ class Ledger:
 
     # the way through ----------------------------------------------------------------------------------------------
 
-    def claim(self, run_id: str, parcel: int, *, worker: str, want: int, with_meta: bool) -> Claimed | None:
+    def claim(
+        self, run_id: str, parcel: int, *, worker: str, want: int, with_meta: bool, published: Marks = ()
+    ) -> Claimed | None:
         """Claim up to ``want`` steps of a parcel; None where the run is gone, no steps where it is not their turn."""
-        reply = self._run("claim", run_id, parcel, worker, want, int(with_meta))
+        reply = self._run("claim", run_id, parcel, worker, want, int(with_meta), replies.marks_of(published))
         return None if reply[1] == b"gone" else replies.claimed_of(*reply[2:6])
 
     def settle(
@@ -201,10 +203,9 @@ class Ledger:
     def tick(self, beat: Beat) -> Ticked:
         """Bring a keeper's news and do what is due."""
         known = json.dumps(dict(beat.known))
-        known_ttl_ms = self._settings.known_steps_ttl_s * 1000
-        return replies.ticked_of(
-            self._run("tick", *replies.beat_flat(beat, known), known_ttl_ms, self._settings.critical_queue)
-        )
+        limits = (self._settings.known_steps_ttl_s * 1000, self._settings.critical_queue)
+        news = replies.news_of_queues(beat)
+        return replies.ticked_of(self._run("tick", *replies.beat_flat(beat, known), *limits, *news))
 
     # the way out --------------------------------------------------------------------------------------------------
 

@@ -221,7 +221,8 @@ class Beat:
 
     ``mode`` is join, beat, leave or none; ``reap`` names workers by the beat last seen of them; ``dead_claims`` are
     (run:index, fence) of children that are gone; ``held`` is run:index of all that the worker knows it has claimed;
-    ``published`` are (run, parcel) marks; ``runs`` are to be looked after now.
+    ``published`` are (run, parcel) marks; ``runs`` are to be looked after now; ``received`` is run:parcel of messages
+    that the worker has and has not acknowledged; ``came_out`` are (queue, probe) that it got or need not wait for.
     """
 
     worker_id: str = ""
@@ -234,11 +235,16 @@ class Beat:
     held: tuple[str, ...] = ()
     published: tuple[tuple[str, int], ...] = ()
     runs: tuple[str, ...] = ()
+    received: tuple[str, ...] = ()
+    came_out: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """The answer to a tick: how the worker stands, what to publish, what may be lost, and when to come again."""
+    """The answer to a tick: how the worker stands, what to publish, what may be lost, and when to come again.
+
+    ``probes`` are (queue, probe): to be sent where the queue is not empty, as else all that was in it has come out.
+    """
 
     standing: str
     ready: tuple[Ready, ...]
@@ -247,3 +253,4 @@ class Ticked:
     next_due_s: float | None
     stops: tuple[tuple[str, int], ...]
     beats: Mapping[str, int]
+    probes: tuple[tuple[str, int], ...] = ()

@@ -98,7 +98,7 @@ def _delayed_of(text: str) -> DelayedStep:
 
 def ticked_of(reply: Reply) -> Ticked:
     """Read the reply of tick."""
-    _, standing, ready, lost, more, next_due, stops, beats = reply
+    _, standing, ready, lost, more, next_due, stops, beats, probes = reply
     pairs = zip(beats[::2], beats[1::2], strict=True)
     return Ticked(
         standing=standing.decode(),
@@ -108,6 +108,7 @@ def ticked_of(reply: Reply) -> Ticked:
         next_due_s=int(next_due) / 1000 if next_due else None,
         stops=tuple(_claim_name(stop) for stop in stops),
         beats={worker.decode(): int(beat) for worker, beat in pairs},
+        probes=tuple((queue.decode(), int(probe)) for queue, probe in probes),
     )
 
 
@@ -176,6 +177,11 @@ def beat_flat(beat: Beat, known_json: str) -> list[str | int]:
         marks_of(beat.published),
         "\n".join(beat.runs),
     ]
+
+
+def news_of_queues(beat: Beat) -> tuple[str, str]:
+    """Return a beat's received messages and the probes that came out as tick takes them."""
+    return "\n".join(beat.received), "\n".join(f"{queue}\t{probe}" for queue, probe in beat.came_out)
 
 
 def marks_of(published: Sequence[tuple[str, int]]) -> str:

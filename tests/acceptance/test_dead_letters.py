@@ -18,7 +18,7 @@ from steps.ledger import Ledger
 from steps.ledger.dead_letter import DeadLetter
 from steps.ledger.keys import dead_letters_key
 from steps.ledger.site_records import DEAD_LETTERS_KEPT
-from tests.support.broken_frames import COMMANDS, FRAMES, HARMLESS, MESSAGES, Broken, frame_bytes, fuzzed
+from tests.support.broken_frames import COMMANDS, FRAMES, HARMLESS, MESSAGES, PROBE, Broken, frame_bytes, fuzzed
 from tests.support.processes import ROOT, wait_until
 from tests.support.worker_sites import WorkerSite
 
@@ -115,7 +115,7 @@ def assert_told(broken: Broken, letter: DeadLetter) -> None:
 
 @pytest.mark.parametrize("queue", STEPS)
 def test_what_is_understood_is_never_set_aside(mail: BrokenMail, queue: str) -> None:
-    mail.push(queue, frame_bytes(), *HARMLESS, b"the last one")
+    mail.push(queue, frame_bytes(), *HARMLESS, PROBE, b"the last one")
     wait_until(lambda: len(mail.letters(queue)) > 0)
     wait_until(mail.nothing_waits)
     assert [letter.raw for letter in mail.letters(queue)] == [b"the last one"]

@@ -11,6 +11,7 @@ from tests.support.processes import wait_until
 from tests.support.real_redis import RealSite
 from workers.keeper import Keeper, KeeperCard
 from workers.nudge import Nudge
+from workers.received import Received
 from workers.side_parcel import HeldSteps
 
 
@@ -18,14 +19,15 @@ from workers.side_parcel import HeldSteps
 def kept(real: RealSite, worker: str = "keeper", nudge: Nudge | None = None) -> Iterator[list[str]]:
     """Run a keeper for the block; yields a list that tells when it is taken for dead."""
     deaths: list[str] = []
+    nudge = nudge or Nudge()
     keeper = Keeper(
         ledger=real.ledger,
         publisher=real.publisher,
         settings=real.settings,
-        card=KeeperCard(worker, "critical", "{}", {"GetStep": "{}"}),
+        card=KeeperCard(worker, "critical", "{}", {"GetStep": "{}"}, Received("critical", nudge.set)),
         held=HeldSteps(),
         declared_dead=lambda: deaths.append(worker),
-        nudge=nudge or Nudge(),
+        nudge=nudge,
     )
     keeper.join()
     keeper.start()
@@ -107,7 +109,7 @@ def test_a_lost_message_is_sent_again_once_its_queue_is_empty(real: RealSite) ->
     real.publisher.publish(opened.ready)
     with kept(real):
         wait_until(lambda: _looks(real) >= 2)
-        assert queued(real) == 1  # One waits there, so it may be this one's.
+        assert queued(real) == 2  # One waits there, so it may be this one's: a probe stands behind it.
         real.client.delete(real.queue_key("critical"))
         wait_until(lambda: queued(real) == 1)
 

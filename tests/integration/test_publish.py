@@ -8,7 +8,7 @@ import celery.app.base
 import pytest
 from celery import chord, group
 
-from config.priorities import NORMAL, URGENT
+from config.priorities import NORMAL, OF_HIGH_PRIORITY, URGENT
 from producer import publish as publish_module
 from producer.ledger_backend import LedgerBackend
 from producer.publish import PARCEL_TASK, Publisher, make_site_app
@@ -95,8 +95,20 @@ def test_marks_are_taken_once(real: RealSite) -> None:
 
 def test_only_the_newest_marks_are_kept(real: RealSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish_module, "MARKS_KEPT", 2)
-    real.publisher.publish([ready(number) for number in range(4)])
-    assert real.publisher.take_marks() == (("r", 2), ("r", 3))
+    publisher = Publisher(make_site_app(real.settings, real.url))
+    publisher.publish([ready(number) for number in range(4)])
+    assert publisher.take_marks() == (("r", 2), ("r", 3))
+    publisher.close()
+
+
+def test_a_probe_stands_behind_all_messages_and_is_not_marked(real: RealSite) -> None:
+    real.publisher.publish([ready(0), Ready("r", 1, "parallel", 1, priority=1 + OF_HIGH_PRIORITY)])
+    real.publisher.send_probe("parallel", 17)
+    real.publisher.publish([ready(2)])
+    assert [arguments_of(message) for message in waiting(real)] == ["('r', 0)", "('probe.17', 0)", "('r', 2)"]
+    assert real.messages("parallel") == 3  # The urgent one is in a list of its own, which is read first.
+    assert real.publisher.depth("parallel") == 4
+    assert real.publisher.take_marks() == (("r", 0), ("r", 1), ("r", 2))
 
 
 def test_nothing_is_left_in_redis_but_messages_and_bindings(real: RealSite) -> None:
@@ -137,6 +149,13 @@ def test_a_broker_that_is_down_is_said_and_nothing_is_marked(
     assert not unreachable.publish([ready(0), ready(1)], body=body)
     assert unreachable.take_marks() == ()
     assert "2 parcels wait for a keeper" in caplog.text
+
+
+def test_a_broker_that_is_down_takes_no_probe_and_that_is_said(
+    unreachable: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    unreachable.send_probe("parallel", 17)
+    assert "a probe of queue parallel was not sent" in caplog.text
 
 
 def test_a_broker_that_is_down_does_not_say_how_deep_its_queues_are(unreachable: Publisher) -> None:

@@ -180,6 +180,9 @@ HARMLESS = (
 )
 """Understood all the same: what is about the parcel is whole."""
 
+PROBE = frame_bytes(payload=[["probe.1763739000000000", 0], {}, {}])
+"""Understood and done with at once: it is about no run."""
+
 COMMANDS = (
     b"hello",
     b"\xff",

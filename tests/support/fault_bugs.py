@@ -66,7 +66,11 @@ def _drop_second_message() -> tuple[Patch, ...]:
             return True
         return publish(self, ready, **more)
 
-    return (Publisher, "publish", forgetful), (Keeper, "_lost", lambda self, candidates: ())
+    return (
+        (Publisher, "publish", forgetful),
+        (Keeper, "_lost", lambda self, *_: ()),
+        (Keeper, "_probe", lambda self, *_: None),
+    )
 
 
 def _settle_twice() -> tuple[Patch, ...]:

@@ -154,6 +154,50 @@ STORY_MUTANTS = (
         "  if i == count_of(R, 'n') then\n    count_step(R, i, status, payload)\n",
         story="a_completion_body_is_not_counted",
     ),
+    Mutant(
+        "a probe speaks of what was published after it",
+        "  if p.out <= seen then return false end\n",
+        story="a_probe_says_nothing_of_what_was_published_after_it",
+    ),
+    Mutant(
+        "who got a message has no time to claim it",
+        "  return left_ms <= 0, left_ms\n",
+        "  return true, left_ms\n",
+        story="what_is_not_claimed_after_its_probe_came_out_is_lost",
+    ),
+    Mutant(
+        "what a live worker has got is taken for lost",
+        "  busy = busy or is_received(queue, R.id .. ':' .. k)\n",
+        story="what_a_live_worker_has_got_is_not_lost",
+    ),
+    Mutant(
+        "what a dead worker had got is forgotten",
+        "    send_again(card[2] or '')\n",
+        story="what_a_dead_worker_had_got_is_published_at_once",
+    ),
+    Mutant(
+        "probes multiply",
+        "  if is_out and p.sent > seen or may_come_out(p) then return end\n",
+        story="what_is_not_claimed_after_its_probe_came_out_is_lost",
+    ),
+    Mutant(
+        "a lost probe is waited for",
+        "  return p.out < p.sent and",
+        "  return p.out < p.sent or",
+        story="a_probe_that_may_be_lost_itself_is_followed_by_another_ever_later",
+    ),
+    Mutant(
+        "probes are sent to a queue that nobody serves",
+        " or call('SCARD', QUEUE .. queue) == 0 then return end\n  p.in_vain",
+        " then return end\n  p.in_vain",
+        story="a_queue_without_a_worker_gets_no_probe",
+    ),
+    Mutant(
+        "what goes to another queue is sent there again and again",
+        " and get(R, 'to' .. k) == to then",
+        " and to == '' then",
+        story="what_goes_to_another_queue_goes_there_once",
+    ),
 )
 """Bugs in what the machine does not try; a scenario must tell of each."""
 

@@ -117,6 +117,7 @@ class Story:
         self.root = key_root("stepline")
         self.lines: list[str] = []
         self._fences: dict[int, str] = {}
+        self.probes: list[int] = []
 
     def tell(self, *words: object) -> None:
         self.lines.append(" ".join(map(str, words)).rstrip())
@@ -157,6 +158,8 @@ class Story:
         told = [f"{ticked.standing};", _ready(ticked.ready)]
         told += [f"; maybe lost {_ready(ticked.maybe_lost)}"] if ticked.maybe_lost else []
         told += [f"; more of {', '.join(ticked.unfinished)}"] if ticked.unfinished else []
+        told += [f"; probe {queue}" for queue, _ in ticked.probes]
+        self.probes += [probe for _, probe in ticked.probes]
         told += [f"; stop {', '.join(f'{run}:{index}' for run, index in ticked.stops)}"] if ticked.stops else []
         self.tell(f"tick {beat.mode} {beat.worker_id}".rstrip() + ":", *told)
         return ticked
@@ -212,6 +215,20 @@ class Story:
         due = [one for one in self.client.zrange(f"{self.root}due", 0, -1) if one.decode().startswith(f"{kind}:")]
         if due:
             self.client.zadd(f"{self.root}due", dict.fromkeys(due, 0))
+
+    def probes_grow_old(self, seconds: float) -> None:
+        """Let all that concerns probes be so much longer ago."""
+        by_us, site = round(seconds * SECOND_US), f"{self.root}site"
+        self.probes = [probe - by_us for probe in self.probes]
+        for field, value in self.client.hgetall(site).items():
+            if field.startswith(b"probe|"):
+                *times, in_vain = value.decode().split("|")
+                shifted = [str(max(0, int(time) - by_us)) for time in times]
+                self.client.hset(site, field, "|".join([*shifted, in_vain]))
+        for key in self.client.scan_iter(f"{self.root}run:*"):
+            for field, value in self.client.hgetall(key).items():
+                if field.startswith(b"pub") and len(value) > 1:
+                    self.client.hset(key, field, int(value) - by_us)
 
     def time_passes(self, seconds: float, step: str = "Fetch") -> None:
         """Let the last starts of a step with a rate be so much longer ago, and its line be looked at."""

@@ -28,6 +28,7 @@ class RecordingPublisher:
 
     def __init__(self) -> None:
         self.sent: list[Ready] = []
+        self.probes: list[tuple[str, int]] = []
         self.depths: dict[str, int | None] = {}
         self._marks: list[tuple[str, int]] = []
         self._lock = threading.Lock()
@@ -37,6 +38,9 @@ class RecordingPublisher:
             self.sent += ready
             self._marks += [(one.run_id, one.parcel) for one in ready]
         return True
+
+    def send_probe(self, queue: str, probe: int) -> None:
+        self.probes.append((queue, probe))
 
     def take_marks(self) -> tuple[tuple[str, int], ...]:
         with self._lock:

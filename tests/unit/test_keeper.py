@@ -17,6 +17,7 @@ from tests.support.worker_kits import RecordingPublisher
 from workers import keeper as keeper_module
 from workers.keeper import Keeper, KeeperCard
 from workers.nudge import Nudge
+from workers.received import Received
 
 ALIVE = Ticked("alive", (), (), (), None, (), {})
 KNOWN = {"GetStep": "{}"}
@@ -83,12 +84,13 @@ class Rig:
     def __init__(self, *, heartbeat_s: float = 0.05, children: FakeChildren | None = None, **settings: Any) -> None:
         self.ledger, self.publisher, self.held = FakeLedger(), RecordingPublisher(), FakeHeld()
         self.nudge = Nudge()
+        self.received = Received("parallel", self.nudge.set)
         self.deaths = self.ticks = 0
         self.keeper = Keeper(
             ledger=self.ledger,  # type: ignore[arg-type]
             publisher=self.publisher,  # type: ignore[arg-type]
             settings=fast_settings(heartbeat_s=heartbeat_s, lease_s=max(0.5, 2 * heartbeat_s), **settings),
-            card=KeeperCard("w", "parallel", '{"pid":1}', KNOWN),
+            card=KeeperCard("w", "parallel", '{"pid":1}', KNOWN, self.received),
             held=self.held,
             declared_dead=self._die,
             nudge=self.nudge,
@@ -159,6 +161,44 @@ def test_what_may_be_lost_is_published_only_where_its_queue_is_empty() -> None:
     with keeping(rig):
         wait_until(lambda: rig.publisher.sent)
     assert rig.publisher.sent == [ready("r", "critical"), ready("o", "critical")]
+
+
+def test_a_probe_is_sent_only_where_its_queue_is_not_empty() -> None:
+    rig = Rig()
+    rig.publisher.depths = {"critical": 0, "parallel": 3, "elsewhere": None}
+    wanted = (("critical", 5), ("parallel", 6), ("elsewhere", 7))
+    rig.ledger.answers += [ALIVE, replace(ALIVE, probes=wanted)]
+    with keeping(rig):
+        wait_until(lambda: any(beat.came_out for beat in rig.ledger.beats))
+    assert rig.publisher.probes == [("parallel", 6), ("elsewhere", 7)]
+    assert rig.publisher.sent == []
+    assert next(beat.came_out for beat in rig.ledger.beats if beat.came_out) == (("critical", 5),)
+
+
+def test_a_probe_that_came_out_is_told_at_once_and_until_the_ledger_has_answered() -> None:
+    rig = Rig(heartbeat_s=NEVER_S / 2)
+    rig.ledger.answers += [ALIVE, BrokerUnavailable("away")]
+    with keeping(rig):
+        rig.received.come_out(5)
+        rig.wait_for_beats(2)
+        rig.nudge.set()
+        rig.wait_for_beats(3)
+        rig.nudge.set()
+        rig.wait_for_beats(4)
+    assert [beat.came_out for beat in rig.ledger.beats[:4]] == [(), (("parallel", 5),), (("parallel", 5),), ()]
+
+
+def test_what_was_received_is_listed_until_it_is_acknowledged() -> None:
+    message = StubMessage()
+    with keeping(Rig()) as rig:
+        rig.received.add(message, "r", 3)
+        wait_until(lambda: rig.ledger.beats[-1].received == ("r:3",))
+        message.acknowledged = True
+        wait_until(lambda: rig.ledger.beats[-1].received == ())
+
+
+class StubMessage:
+    acknowledged = False
 
 
 def test_it_stops_the_steps_it_is_asked_to() -> None:

@@ -8,7 +8,8 @@
 --   left, crit_left  steps, critical steps without an outcome     running  attempts on parallel parcels
 --   seg  the critical parcel whose turn it is    offered  1: it is published    hold  the step holding the lane
 --   away  1: the run has stepped out of its lanes        lanes  where it stands in line     ln:<lane>  parcels left there
---   c<k>  next step to claim     l<k>  steps given back     r<k>  ready since     pub<k>  1: publishing is confirmed
+--   c<k>  next step to claim     l<k>  steps given back     r<k>  ready since
+--   pub<k>  1: publishing is confirmed, more: it was when a keeper looked then     to<k>  the other queue that it went to
 --   gate  1: the parallel parcels have been published       swept  next step to end by stop       final  1: its grace is over
 --   stop  status|type|message: what ends all that has not started       skip  index|failed step: critical steps to skip
 --   tally  outcomes so far by status: succeeded|failed|timed_out|cancelled|skipped|lost     qp:<queue>  unsettled steps there
