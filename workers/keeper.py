@@ -168,9 +168,15 @@ class Keeper:
         since = self._unanswered_at
         return 0.0 if since is None else time.monotonic() - since
 
-    def leave(self) -> None:
-        """Sign off: what this worker still holds is given back at once, and nobody counts it as a death."""
+    def leave(self, *, keeps_messages: bool = False) -> None:
+        """Sign off: what this worker still holds is given back at once, and nobody counts it as a death.
+
+        Args:
+            keeps_messages: Whether the broker will not be given back those that are not acknowledged; others are sent.
+        """
         self.stop()
+        if not keeps_messages:
+            self._received.forget_all()
         try:
             for _ in range(LEAVE_TRIES):
                 if self._tick("leave").standing != "leaving":

@@ -351,7 +351,7 @@ class Worker:
         logger.warning("stopping with steps still running, they are given back")
         self._keeper.stop()  # first: a beat that finds the children dead would count their deaths
         self._kill_running()
-        self._keeper.leave()
+        self._keeper.leave(keeps_messages=True)
         self._letters.flush()
         self._exit(0)
 

@@ -197,6 +197,14 @@ def test_what_was_received_is_listed_until_it_is_acknowledged() -> None:
         wait_until(lambda: rig.ledger.beats[-1].received == ())
 
 
+@pytest.mark.parametrize(("keeps", "told"), [(False, ()), (True, ("r:3",))])
+def test_signing_off_it_tells_of_messages_only_if_they_go_down_with_it(keeps: bool, told: tuple[str, ...]) -> None:
+    rig = Rig()
+    rig.received.add(StubMessage(), "r", 3)
+    rig.keeper.leave(keeps_messages=keeps)
+    assert [beat.received for beat in rig.ledger.beats] == [told]
+
+
 class StubMessage:
     acknowledged = False
 

@@ -3,8 +3,10 @@
 import pytest
 
 from producer.publish import probe_of
+from tests.support.worker_kits import WORKER, Workshop
 from workers.nudge import Nudge
 from workers.received import LISTED_AT_ONCE, Received
+from workers.tasks import parcel_of
 
 
 class StubMessage:
@@ -68,3 +70,9 @@ def test_of_the_probes_the_last_one_is_told_until_it_is_known(received: Received
 )
 def test_a_probe_is_told_by_its_run(run_id: str, probe: int | None) -> None:
     assert probe_of(run_id) == probe
+
+
+def test_a_worker_that_knows_no_probes_takes_one_for_a_parcel_of_a_run_that_is_gone() -> None:
+    parcel = parcel_of([["probe.17", 0], {}, {}])
+    assert parcel == ("probe.17", 0)
+    assert Workshop().ledger.claim(*parcel, worker=WORKER, want=1, with_meta=True) is None

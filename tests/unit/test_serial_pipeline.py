@@ -76,6 +76,20 @@ def test_the_steps_of_a_parcel_run_in_order_each_seeing_what_came_before(child: 
     assert child.workshop.claims() == []
 
 
+def test_what_a_child_has_published_is_told_with_its_next_claim(child: Child) -> None:
+    @step(critical=True, lane="of {name}")
+    def WriteStep(name: str) -> None: ...
+
+    shop = child.workshop
+    first, behind, other = (shop.open([{"name": "WriteStep", "params": {"name": name}}]) for name in ("a", "a", "b"))
+    shop.publisher.take_marks()
+    child.pipeline.run(first, 0)
+    assert shop.publisher.sent[-1].run_id == behind
+    assert shop.client.hget(f"stepline:v1:run:{behind}", "pub0") == b""
+    child.pipeline.run(other, 0)
+    assert shop.client.hget(f"stepline:v1:run:{behind}", "pub0") == b"1"
+
+
 def test_a_message_for_what_is_done_or_gone_is_dropped(child: Child) -> None:
     ran = []
 

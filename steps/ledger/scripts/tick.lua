@@ -5,7 +5,7 @@
 -- REAP: lines "worker<TAB>beat", seen still for a whole lease. DEAD_CLAIMS: lines "RUN:INDEX<TAB>FENCE" of children that
 -- are gone. HELD: lines RUN:INDEX, all that the worker knows it has claimed. MARKS: lines RUN:PARCEL, published.
 -- RUNS: lines, runs to look after now. FALLBACK: the queue that takes parallel steps whose own has no worker. RECEIVED: lines RUN:PARCEL, messages that the worker
--- has and has not acknowledged. CAME_OUT: lines "queue<TAB>probe". lost?: parcels nobody has claimed, to publish again if their
+-- has and has not acknowledged, with leave those that it does not give back to the broker. CAME_OUT: lines "queue<TAB>probe". lost?: parcels nobody has claimed, to publish again if their
 -- queue is empty. probes: messages to send where the queue is not empty; what was published before one comes out before it.
 local worker, mode, queue, info, known_json = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local reap, dead_claims, held, marks, runs, known_ttl_ms = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
@@ -37,6 +37,23 @@ local function take_back(id, how)
   return #claims <= 2 * SLICE
 end
 
+-- A parcel that is to be claimed, and whether somebody works on it: it has no need of a message then.
+local function awaits_claim(R, k)
+  if get(R, 'state') == 'closed' or get(R, 'stop') ~= '' then return false end
+  if parcel_of(R, k).lane ~= '' then return get(R, 'seg') == k and get(R, 'offered') == '1', get(R, 'hold') ~= '' end
+  return claimable(R, k) > 0 and gate_is_open(R), count_of(R, 'running') > 0
+end
+
+-- The messages that a worker had when it died, or gave up, and nobody has worked off are sent again at once.
+local function send_again(parcels)
+  for run, k in string.gmatch(parcels, '([^\n:]*):(%d+)') do
+    local R = run_of(run)
+    local is_awaited, busy = false, false
+    if R and get(R, 'x' .. k) ~= '' then is_awaited, busy = awaits_claim(R, k) end
+    if is_awaited and not busy then publish(R, k, 1) end
+  end
+end
+
 if mode == 'join' or mode == 'beat' then
   if mode == 'join' then
     call('HSET', WORKER .. worker, 'queue', queue, 'info', info)
@@ -63,23 +80,9 @@ if mode == 'join' or mode == 'beat' then
   end
 elseif mode == 'leave' then
   standing = take_back(worker, ANNOUNCED) and 'left' or 'leaving'
-  if standing == 'left' then forget_worker(worker) end
-end
-
--- A parcel that is to be claimed, and whether somebody works on it: it has no need of a message then.
-local function awaits_claim(R, k)
-  if get(R, 'state') == 'closed' or get(R, 'stop') ~= '' then return false end
-  if parcel_of(R, k).lane ~= '' then return get(R, 'seg') == k and get(R, 'offered') == '1', get(R, 'hold') ~= '' end
-  return claimable(R, k) > 0 and gate_is_open(R), count_of(R, 'running') > 0
-end
-
--- The messages that a dead worker had and nobody has worked off are sent again at once.
-local function send_again(parcels)
-  for run, k in string.gmatch(parcels, '([^\n:]*):(%d+)') do
-    local R = run_of(run)
-    local is_awaited, busy = false, false
-    if R and get(R, 'x' .. k) ~= '' then is_awaited, busy = awaits_claim(R, k) end
-    if is_awaited and not busy then publish(R, k, 1) end
+  if standing == 'left' then
+    forget_worker(worker)
+    send_again(received)
   end
 end
 

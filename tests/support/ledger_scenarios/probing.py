@@ -171,6 +171,23 @@ def what_a_dead_worker_had_got_is_published_at_once(story: Story) -> None:
 
 @scenario(
     """
+    open r: new; publish r/0 to critical
+    open q: new; publish q/0 to critical
+    open p: new; publish p/0 to critical
+    claim 1 of q/0 by w: 0 f1 #1 after 0
+    tick leave w: left; publish q/0 to critical, r/0 to critical
+    """,
+    republish_s=REPUBLISH_S,
+)
+def what_a_worker_does_not_give_back_is_published_when_it_leaves(story: Story) -> None:
+    story.join("w", "v")
+    open_marked(story, "r", "q", "p")
+    story.claim("q", 0)
+    story.tick(Beat("w", "leave", received=("r:0", "q:0")))
+
+
+@scenario(
+    """
     open r: new; publish r/0 to parallel
     tick beat w: alive; publish r/0 to critical
     tick beat w: alive; publish nothing ; maybe lost publish r/0 to critical ; probe critical
