@@ -16,7 +16,7 @@ from workers.child_board import ChildBoard, Hold
 from workers.fates import given_back, tried_again
 from workers.fork_gate import fork_gate
 from workers.nudge import Nudge
-from workers.processes import end_session, has_ended, hold_still, kill
+from workers.processes import end_session, has_ended, hold_still, kill, wait_for_end
 from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
@@ -124,6 +124,15 @@ class ChildWatch:
                 self._stopped_at_s.setdefault(hold.fence, time.monotonic())
                 self._board.ask_to_stop(hold.slot, hold.fence)
                 kill(hold.pid, signal.SIGALRM)
+
+    def kill_all(self, within_s: float) -> None:
+        """Kill the children that run a step; returns when their code has stopped, so that their lanes may be freed."""
+        pids = [hold.pid for hold in self._board.holds()]
+        for pid in pids:
+            kill(pid)
+        wait_for_end(pids, within_s)
+        for pid in pids:
+            end_session(pid)
 
     def _vacate(self, hold: Hold) -> None:
         with fork_gate():

@@ -37,7 +37,7 @@ from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
 from workers.own_process import OwnProcesses
 from workers.patience import Patience
-from workers.processes import end_session, kill, obey_signals_in_forks, wait_for_end
+from workers.processes import obey_signals_in_forks
 from workers.pulse import Pulse
 from workers.received import Received
 from workers.remote_control import keep_to_settings
@@ -103,7 +103,6 @@ class Worker:
         self._nudge = Nudge()
         self._letters = DeadLetters(ledger=self._ledger, worker_id=self.id, nudge=self._nudge)
         self._is_draining = threading.Event()
-        self._signing_off = threading.Lock()
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
         self._events_flag = memoryview(bytearray(1)) if self._board is None else self._board.events_flag
         self._event_thread = EventThread(self._app, self._node)
@@ -143,7 +142,6 @@ class Worker:
             quiet=True,
         )
         worker.start()
-        self._signing_off.acquire()  # for good: whoever has it ends this process
         self._keeper.leave()
         self._letters.flush()
         self._own_processes.close()
@@ -279,6 +277,10 @@ class Worker:
             sender.hub.call_repeatedly(SEEN_EVERY_S, silent.tend)
         logger.info("worker %s is ready: %s", self.id, self._queue.pool)
 
+    def _after_beat(self, sent_s: float) -> None:
+        self._pulse.confirm(sent_s)
+        self._drain_if_due()
+
     def _silent_children(self, board: ChildBoard, pool: Any) -> SilentChildren:
         within_s = BEATS_MISSED * self._settings.heartbeat_s
 
@@ -311,9 +313,8 @@ class Worker:
             self._board.drain()
         self._patience.begin()
 
-    def _after_beat(self, sent_s: float) -> None:
+    def _drain_if_due(self) -> None:
         """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
-        self._pulse.confirm(sent_s)
         self._letters.flush()
         if self._keeper.sees_one_dying:
             self._prepare_for_suspects()
@@ -342,8 +343,6 @@ class Worker:
 
     def _give_up(self) -> None:
         """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
-        if not self._signing_off.acquire(timeout=GIVE_UP_EARLY_S / 2):
-            self._exit(0)  # it takes too long to sign off: the others will notice within the lease
         if self._keeper.unanswered_s() > SIGN_OFF_WITHIN_S:
             logger.warning("stopping without Redis, the others will notice within the lease")
             self._kill_running()
@@ -363,12 +362,8 @@ class Worker:
     def _kill_running(self) -> None:
         """Kill the children that run a step, and the processes of steps; threads end with this process."""
         self._own_processes.close(GIVE_UP_EARLY_S / 2)
-        pids = [hold.pid for hold in self._board.holds()] if self._board is not None else []
-        for pid in pids:
-            kill(pid)
-        wait_for_end(pids, GIVE_UP_EARLY_S / 4)  # a lane is not to be free while its code still runs
-        for pid in pids:
-            end_session(pid)
+        if self._children is not None:
+            self._children.kill_all(GIVE_UP_EARLY_S / 4)
 
     @staticmethod
     def _exit(code: int) -> None:

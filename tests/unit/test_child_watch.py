@@ -16,7 +16,7 @@ from steps.ledger.records import Beat, ClaimedStep, StepFate
 from steps.registry import StepRegistry
 from tests.support.forks import code_of, forked
 from tests.support.ledgers import OK
-from tests.support.processes import state_of, wait_until
+from tests.support.processes import WAIT_S, state_of, wait_until
 from tests.support.worker_kits import WORKER, Workshop
 from workers import child_watch
 from workers.child_board import ChildBoard, Hold
@@ -298,6 +298,14 @@ def test_what_a_step_has_started_is_gone_before_anybody_takes_its_place(
         assert os.read(reading, 1) == b""  # Nobody has the other end any more.
         os.close(reading)
     assert nursery.watch.names() == ((nursery.name,) if ends == "dies" else ())
+
+
+def test_all_that_runs_a_step_is_killed_and_gone_when_that_returns(nursery: Nursery) -> None:
+    with forked(signal.pause) as idle, forked(signal.pause) as busy:
+        nursery.hold(busy)
+        nursery.watch.kill_all(WAIT_S)
+        assert has_ended(busy)
+        assert not has_ended(idle)
 
 
 def test_a_stop_is_a_ring_for_the_child_that_runs_the_step(nursery: Nursery) -> None:
