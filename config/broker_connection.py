@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from json import JSONDecodeError
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +14,7 @@ from kombu.transport import redis as redis_transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from config.broker_client import BrokerClient, BrokerQoS
 from config.broker_frames import BrokenFrame, check_frame, check_text
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,12 @@ class _Channel(redis_transport.Channel):
     What is overridden are no documented hooks of kombu's, so tests hold them to the form that they have there.
     """
 
+    QoS = BrokerQoS
     _kept: Any = None
+
+    def _get_client(self) -> Any:
+        super()._get_client()  # refuses versions of the client library that it does not know
+        return partial(BrokerClient, global_keyprefix=self.global_keyprefix)
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:

@@ -120,6 +120,7 @@ class Settings(BaseModel):
     republish_s: float = _between(2.0, (0.1, _HOUR_S))
     result_ttl_s: int = _between(_DAY_S, (1, _MONTH_S))
     known_steps_ttl_s: int = _between(_DAY_S, (1, _MONTH_S))
+    memory_share: float = _between(0.9, (0.1, 1.0))  # of Redis' maxmemory: beyond, StoreFull
 
     # The way to Redis and the broker.
     connect_timeout_s: float = _between(2.0, (0.05, _SHORT_S))

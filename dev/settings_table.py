@@ -51,6 +51,7 @@ MEANING: Final = {
     "republish_s": "a message that was not claimed within this is looked for, and sent again if it is lost",
     "result_ttl_s": "how long a settled run is kept",
     "known_steps_ttl_s": "how long a step is known after a worker last listed it",
+    "memory_share": "the part of Redis' `maxmemory` in use from which on new runs are refused: `StoreFull`",
     "connect_timeout_s": "for connecting to Redis or the broker",
     "socket_timeout_s": "for an answer of Redis or the broker",
     "publish_retries": "further tries to publish a message",

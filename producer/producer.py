@@ -66,6 +66,7 @@ class Producer:
         Raises:
             InvalidBatch: With all that is wrong; nothing was written.
             QueueFull: No room; nothing was written.
+            StoreFull: Redis has no memory left for it (a `BrokerUnavailable`); nothing was written.
             BrokerUnavailable: Redis cannot be reached; nothing was written.
             UnfitRedis: Redis cannot carry a ledger; nothing was written.
             KeyConflict: Another batch was submitted under its idempotency key; nothing was written.

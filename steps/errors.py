@@ -7,6 +7,7 @@ SteplineError                        (config.errors)
 |-- DuplicateStep                    two steps were defined under one name
 |-- QueueFull                        no room, nothing was written
 |-- BrokerUnavailable                no broker was reached in time
+|   +-- StoreFull                    ... or it has no memory left for new runs, nothing was written
 |-- UnfitRedis                       a Redis that can't carry a ledger: Cluster, too old, evicting
 |-- SubmitUnknown                    the broker went away during submit: it may have been accepted
 |-- KeyConflict                      the idempotency key belongs to another plan
@@ -46,6 +47,7 @@ __all__ = [
     "RunUnknown",
     "StepTimeout",
     "SteplineError",
+    "StoreFull",
     "SubmitUnknown",
     "UnfitRedis",
     "UnknownStep",
@@ -53,6 +55,9 @@ __all__ = [
 
 PROBLEMS_SHOWN: Final = 20
 """How many problems the message of an error lists; its ``problems`` always holds all of them."""
+
+
+_MIB: Final = 1 << 20
 
 
 class InvalidBatch(SteplineError):
@@ -143,6 +148,27 @@ class QueueFull(SteplineError):
 
 class BrokerUnavailable(SteplineError):
     """No broker was reached within the configured time-outs, or it refused us; the message says why."""
+
+
+class StoreFull(BrokerUnavailable):
+    """Redis has no memory left for new runs, those that it has accepted go on; nothing of the run was written.
+
+    Args:
+        used_bytes: What it uses.
+        limit_bytes: What it may use, its ``maxmemory``.
+        share: The part of that limit from which on new runs are refused.
+    """
+
+    def __init__(self, used_bytes: int, limit_bytes: int, share: float) -> None:
+        super().__init__(used_bytes, limit_bytes, share)
+        self.used_bytes, self.limit_bytes, self.share = used_bytes, limit_bytes, share
+
+    def __str__(self) -> str:
+        return (
+            f"Redis has no room for new runs: {self.used_bytes / _MIB:.1f} MiB are used of "
+            f"{self.limit_bytes / _MIB:.1f} (maxmemory), new runs are refused from {self.share:.0%} on; submit again "
+            f"later, purge completed runs, lower STEPLINE_RESULT_TTL_S, or give Redis more memory"
+        )
 
 
 class UnfitRedis(SteplineError):

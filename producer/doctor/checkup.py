@@ -124,7 +124,7 @@ def check_ledger(
         check_version(facts),
         check_persistence(facts, site.config_facts()),
         check_eviction(facts),
-        check_memory(facts),
+        check_memory(facts, settings.memory_share),
         check_clock(facts, middle_s),
         *check_workers(settings, cards),
         check_steps(here, known if cards else {}),

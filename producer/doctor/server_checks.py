@@ -80,8 +80,13 @@ def check_eviction(facts: Facts) -> Check:
     return problem("eviction", policy, "set maxmemory-policy noeviction: a key that is evicted is a run that is lost")
 
 
-def check_memory(facts: Facts) -> Check:
-    """Say how much memory the server uses, of what it may."""
+def check_memory(facts: Facts, share: float) -> Check:
+    """Say how much memory the server uses, of what it may.
+
+    Args:
+        facts: Of INFO.
+        share: The part of its limit from which on new runs are refused.
+    """
     used, limit = int(facts.get("used_memory", 0)), int(facts.get("maxmemory", 0))
     available = limit or int(facts.get("total_system_memory", 0))
     whose = "its maxmemory" if limit else "the machine's memory"
@@ -89,6 +94,8 @@ def check_memory(facts: Facts) -> Check:
         return ok("memory", f"{used / _MIB:.1f} MiB used")
     found = f"{used / _MIB:.1f} MiB used of {available / _MIB:,.0f} MiB ({whose})"
     advice = "purge completed runs, lower STEPLINE_RESULT_TTL_S, or give the server more memory"
+    if limit and used >= share * limit:
+        return problem("memory", f"{found}: new runs are refused from {share:.0%} on", advice)
     if used >= MEMORY_PROBLEM * available:
         return problem("memory", found, advice)
     return warning("memory", found, advice) if used >= MEMORY_WARNING * available else ok("memory", found)

@@ -1,5 +1,6 @@
 """The one place where Python speaks to Redis: scripts by digest, time-outs on every call, our own errors."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
@@ -11,7 +12,9 @@ from redis.retry import Retry
 
 from config.settings import Settings
 from steps.errors import BrokerUnavailable
-from steps.ledger.scripts import Script
+from steps.ledger.scripts import SCRIPTS, Script
+
+logger = logging.getLogger(__name__)
 
 RETRIES: Final = 2
 """Tries after the first of a call whose connection failed; every script is safe to repeat.
@@ -106,6 +109,8 @@ class Scripts:
             if self._has_functions:
                 try:
                     return self._call(script, arguments)
+                except redis.OutOfMemoryError:
+                    logger.debug("no memory to load %s: it is evaluated", script.name)
                 except redis.ResponseError as error:
                     if not any(sign in str(error) for sign in NO_FUNCTIONS):
                         raise
@@ -116,18 +121,23 @@ class Scripts:
                 return self._client.eval(script.text, 0, *arguments)
 
     def _call(self, script: Script, arguments: Sequence[RedisArgument]) -> Any:
-        """Call the script as a function, whose parts need not be set up in every call; load it where it is unknown."""
+        """Call the script as a function, whose parts need not be set up in every call."""
         try:
             return self._client.fcall(script.function, 0, *arguments)
         except redis.ResponseError as error:
             if UNKNOWN_FUNCTION not in str(error):
                 raise
-        try:
-            self._client.function_load(script.library)
-        except redis.ResponseError as error:
-            if LOADED_MEANWHILE not in str(error):
-                raise
+        self._load_functions()
         return self._client.fcall(script.function, 0, *arguments)
+
+    def _load_functions(self) -> None:
+        """Load all that are missing: the next one may be needed when the server has no memory left for it."""
+        for script in SCRIPTS.values():
+            try:
+                self._client.function_load(script.library)
+            except redis.ResponseError as error:
+                if LOADED_MEANWHILE not in str(error):
+                    raise
 
     def next_entry(self, key: str, after: str, *, timeout_s: float) -> str:
         """Wait for an entry of a stream after the given id; returns the last id there is then."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from steps.errors import InvalidBatch, KeyConflict, QueueFull, RunUnknown
+from steps.errors import InvalidBatch, KeyConflict, QueueFull, RunUnknown, StoreFull
 from steps.ledger import replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
 from steps.ledger.keys import inbox_key, key_root
@@ -91,6 +91,7 @@ class Ledger:
             NOTICE_BYTES,
             INBOX_CAP,
             ALIVE_S,
+            round(settings.memory_share * 1000),
         )
         self._limits = "|".join(map(str, limits))
 
@@ -126,13 +127,14 @@ class Ledger:
 
         Raises:
             QueueFull: A queue of the run has no room for its steps.
+            StoreFull: Redis has none.
             RunUnknown: A run that it is to begin after is not there.
             KeyConflict: A run with another plan has its idempotency key.
             InvalidBatch: As many runs wait for that one as may.
         """
         fields = replies.fields_of(run)
         for at in range(0, len(fields) - 2 * SLICE, 2 * SLICE):
-            self._run("stage", run.run_id, STAGED_KEEP_S, *fields[at : at + 2 * SLICE])
+            self._check_room(self._run("stage", run.run_id, STAGED_KEEP_S, *fields[at : at + 2 * SLICE]))
         rest = fields[(len(fields) - 1) // (2 * SLICE) * 2 * SLICE :]
         lanes, queues = replies.counts_of(run)
         steps, parcels = len(run.calls) - run.has_body, len(run.parcels) - run.has_body
@@ -163,6 +165,7 @@ class Ledger:
             "" if run.queue_timeout_s is None else round(run.queue_timeout_s * 1000),
             *rest,
         )
+        self._check_room(reply)
         if reply[1] == b"conflict":
             raise KeyConflict(run.key, reply[2].decode())
         if reply[1] == b"full":
@@ -172,6 +175,10 @@ class Ledger:
         if reply[1] == b"crowded":
             raise InvalidBatch([Problem("after", f"run {reply[2].decode()} has {SLICE} runs waiting for it already")])
         return replies.opened_of(reply)
+
+    def _check_room(self, reply: replies.Reply) -> None:
+        if len(reply) > 1 and reply[1] == b"no_room":
+            raise StoreFull(int(reply[2]), int(reply[3]), self._settings.memory_share)
 
     # the way through ----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from producer import Producer, Run
-from steps import BrokerUnavailable, RunLost, RunUnknown, SteplineError, UnfitRedis
+from steps import BrokerUnavailable, RunLost, RunUnknown, SteplineError, StoreFull, UnfitRedis
 from tests.support.fault_redis import FaultRedis
 from tests.support.fault_sites import LEASE_S, FaultSite
 from tests.support.processes import wait_until
@@ -147,25 +147,32 @@ def test_redis_that_stands_still_for_five_seconds_kills_nobody_and_callers_hear_
     site.check()
 
 
-def test_a_full_redis_refuses_new_runs_and_the_accepted_ones_finish_when_it_has_room_again(
+def test_a_full_redis_refuses_new_runs_and_the_accepted_ones_end_while_it_stays_full(
     new_site: Callable[..., FaultSite],
 ) -> None:
-    site = new_site(scale={"critical": 1, "parallel": 1})
+    site = new_site(scale={"critical": 1, "parallel": 2})
     latch = site.latch("full")
-    runs = [site.submit([site.write(latch=latch), site.read()], order="overlap")]
-    runs += [_batch(site) for _ in range(5)]
+    site.submit([site.write(latch=latch), site.read()], order="overlap")
     site.wait_for("began", 2)
-    site.redis.client.config_set("maxmemory", "1mb")
+    memory = site.redis.client.info("memory")
+    site.redis.client.config_set("maxmemory", int(memory["used_memory"] * 1.3))
     try:
-        with pytest.raises(BrokerUnavailable, match=r"takes no writes: .*maxmemory"):
-            site.producer.submit([site.read()])
+        with pytest.raises(StoreFull, match="new runs are refused"):
+            _submit_without_end(site)
+        accepted = len(site.runs)
+        assert accepted > 10
+        # Now there is not a byte left: below what is in use already, and it stays so to the end.
+        site.redis.client.config_set("maxmemory", int(memory["used_memory"] * 0.5))
+        site.kill(site.workers["parallel-1"])  # Its successor finds a full Redis.
         site.open_latch("full")
-        site.wait_for("ended", 2)
-        time.sleep(LEASE_S)
+        assert _all_ok(site)
+        site.wait_until_whole()
+        with pytest.raises(StoreFull):
+            site.producer.submit([site.read()])
     finally:
         site.redis.client.config_set("maxmemory", "0")
-    assert all(run.gather(timeout=30).ok for run in runs)
-    assert _all_ok(site)
+    assert len(site.runs) == accepted
+    assert site.gather(_batch(site)) is not None
     site.check()
 
 
@@ -234,6 +241,11 @@ def test_a_redis_that_is_loading_is_waited_for(new_site: Callable[..., FaultSite
     assert all(run.gather(timeout=30).ok for run in runs)
     assert _all_ok(site)
     site.check()
+
+
+def _submit_without_end(site: FaultSite) -> None:
+    while True:
+        _batch(site)
 
 
 def _works_again(site: FaultSite) -> None:

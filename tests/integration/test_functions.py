@@ -45,7 +45,7 @@ def test_functions_that_are_gone_are_loaded_anew(url: str) -> None:
             client.function_flush()
         ledger.open(run_of("after", ("parallel", "", 1)))
         assert client.exists("stepline:v1:run:after")
-        assert calls_of(client).get("cmdstat_function|load", 0) == (2 if has_functions(client) else 0)
+        assert calls_of(client).get("cmdstat_function|load", 0) == (2 * len(SCRIPTS) if has_functions(client) else 0)
 
 
 def test_who_may_not_call_functions_evaluates_the_scripts(url: str) -> None:

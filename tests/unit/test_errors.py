@@ -19,6 +19,7 @@ EXAMPLES = [
     errors.InvalidStep("step 'A' (one.A) yields"),
     errors.DuplicateStep("A", "one.A", "two.A"),
     errors.QueueFull("critical", 100_000, 100_000),
+    errors.StoreFull(95 << 20, 100 << 20, 0.9),
     errors.BrokerUnavailable("no Redis at localhost:1"),
     errors.SubmitUnknown("run-1"),
     errors.KeyConflict("key", "run-1"),

@@ -17,6 +17,7 @@ def test_a_story_is_told_as_expected(scenario: Scenario) -> None:
 
 def test_the_stories_run_every_script() -> None:
     client, used = fake_client(), set()
+    digests = {script.digest: name for name, script in SCRIPTS.items()}
     run = client.evalsha
 
     def noting(digest: str, *arguments: object) -> object:
@@ -25,10 +26,10 @@ def test_the_stories_run_every_script() -> None:
 
     client.evalsha = noting
     for scenario in SCENARIOS:
-        if used == {script.digest for script in SCRIPTS.values()}:
+        if used >= set(digests):
             break
         scenario.told_by(client)
-    assert {name for name, script in SCRIPTS.items() if script.digest not in used} == set()
+    assert {name for digest, name in digests.items() if digest not in used} == set()
 
 
 @pytest.mark.parametrize("mutant", STORY_MUTANTS, ids=str)

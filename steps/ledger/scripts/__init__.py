@@ -8,8 +8,8 @@ from typing import Final
 from steps.ledger.keys import lua_names
 
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "stage": ("run",),
-    "open": ("run", "flow", "limits"),
+    "stage": ("run", "room"),
+    "open": ("run", "flow", "limits", "room"),
     "claim": ("run", "flow", "limits", "claiming"),
     "settle": ("run", "flow", "limits", "settling"),
     "settle_and_claim_next": ("run", "flow", "limits", "claiming", "settling"),
@@ -25,6 +25,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "tick": ("run", "flow", "limits", "settling", "reaping"),
 }
 
+_ONLY_READS: Final = ("read", "status")
 
 _BEGIN: Final = "\nenter(ARGV[1], ARGV[2])\n"
 """Between what a verb stands on and what it does."""
@@ -45,10 +46,17 @@ class Script:
 
     @property
     def library(self) -> str:
-        """The verb as a library of one function (Redis 7): its parts are set up once and not in every call."""
+        """The verb as a library of one function (Redis 7): its parts are set up once and not in every call.
+
+        A server that is full lets them all write: what was accepted goes on, and what would add a run looks for itself.
+        """
         parts, _, verb = self.text.partition(_BEGIN)
-        function = f"redis.register_function('{self.function}', function(KEYS, ARGV){_BEGIN}{verb}\nend)"
-        return f"#!lua name={self.function}\n{parts}\n{function}\n"
+        flag = "no-writes" if self.name in _ONLY_READS else "allow-oom"
+        callback = f"function(KEYS, ARGV){_BEGIN}{verb}\nend"
+        register = (
+            f"redis.register_function{{function_name='{self.function}', callback={callback}, flags={{'{flag}'}}}}"
+        )
+        return f"#!lua name={self.function}\n{parts}\n{register}\n"
 
 
 def _put_together(name: str, parts: tuple[str, ...]) -> Script:

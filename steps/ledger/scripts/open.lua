@@ -1,5 +1,6 @@
 -- open RUN INBOX QUEUE_LIMIT DEADLINE_MS N NCRIT MAXC WAVE ORDER STRAT SEGS NP BODY LANES QUEUES MARKS PRIO AFTER RULES
---   KEY DIGEST LATEST QUEUE_MS (FIELD VALUE)... -> {seq, opened | exists, ready, more_runs} or {seq, full, queue, pending} or {seq, missing | crowded | same | conflict, run}
+--   KEY DIGEST LATEST QUEUE_MS (FIELD VALUE)... -> {seq, opened | exists, ready, more_runs} or {seq, full, queue, pending} or {seq, no_room, used, limit}
+--   or {seq, missing | crowded | same | conflict, run}
 -- LANES, QUEUES, RULES: lines "name<TAB>count" (parcels in a lane; steps on a queue; decisions by a rule). AFTER: run ids by
 -- commas that must have settled before this one begins. KEY: the run that has it is returned, if its plan has the same DIGEST.
 -- LATEST: the run that has this place is cancelled. QUEUE_MS: how long it may wait for its first step to start. Accepts the run whole, or changes nothing.
@@ -9,15 +10,25 @@ local lane_counts, queue_counts, marks, prio, after, rules = ARGV[16], ARGV[17],
 local key, digest, latest, queue_ms = ARGV[22], ARGV[23], ARGV[24], ARGV[25]
 local FIELDS_AT = 26
 local SUPERSEDED_GRACE_MS = 5000
+local seq = tonumber(call('HGET', SITE, 'seq') or '0')
 if call('HEXISTS', RUN .. run, 'state') == 1 then
-  return {next_seq(), 'exists', {}, {}}
+  return {seq, 'exists', {}, {}}
 end
+
+-- Nothing is written, which a full Redis would not allow, and what was staged is taken back.
+local function refused(...)
+  call('DEL', RUN .. run)
+  return {seq, ...}
+end
+
 if key ~= '' then
   local owner, of_plan = string.match(call('GET', KEY .. key) or '', '^([^|]*)|(.*)$')
   if owner and call('HEXISTS', RUN .. owner, 'state') == 1 then
-    return {next_seq(), of_plan == digest and 'same' or 'conflict', owner}
+    return refused(of_plan == digest and 'same' or 'conflict', owner)
   end
 end
+local used, memory_limit = no_room()
+if used then return refused('no_room', used, memory_limit) end
 local before = latest ~= '' and call('GET', LATEST .. latest)
 local B = before and run_of(before)
 if B and (get(B, 'state') ~= 'open' or get(B, 'stop') ~= '') then B = nil end
@@ -25,14 +36,14 @@ local queues, lanes, leaders = {}, {}, {}
 for queue, count in string.gmatch(queue_counts, '([^\n\t]*)\t(%d+)') do
   local pending = tonumber(call('HGET', PENDING, queue) or '0')
   if B then pending = pending - count_of(B, 'qp:' .. queue) end
-  if pending + count > queue_limit then return {next_seq(), 'full', queue, tostring(pending)} end
+  if pending + count > queue_limit then return refused('full', queue, tostring(pending)) end
   queues[queue] = count
 end
 for id in string.gmatch(after, '[^,]+') do
   local L = run_of(id)
-  if not L then return {next_seq(), 'missing', id} end
+  if not L then return refused('missing', id) end
   local _, followers = string.gsub(get(L, 'next'), ',', '')
-  if followers >= SLICE then return {next_seq(), 'crowded', id} end
+  if followers >= SLICE then return refused('crowded', id) end
   if get(L, 'state') == 'open' then leaders[#leaders + 1] = L end
 end
 local fields = {'state', 'open', 'created', NOW_US_TEXT, 'deadline', num(NOW + deadline_ms * 1000), 'n', n, 'left', n,

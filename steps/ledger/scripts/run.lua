@@ -33,14 +33,15 @@ local function num(x) return string.format('%d', x) end
 -- What one call works on. A function of a library lives on between calls, so enter() makes all of it anew.
 local call -- a library has no redis.call yet while it is loaded
 local NOW, NOW_MS, NOW_US_TEXT, NOW_MS_TEXT
-local LIMITS, REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S
+local LIMITS, REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S, MEMORY_SHARE
 local RUNS, READY, MORE -- runs by id; for the caller: what to publish, the runs to look after once more
 local SITE_COUNTS, STEP_COUNTS -- statistics are added up and written once a call: of the site, of each step by its name
 local DROPPED -- claims that are over, by worker
 local budget -- what all the sweeps of the call may still touch
 local stood -- how many of the call's steps were sent to stand in line
 
--- Its arguments open every call: the root of all keys, and republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|alive_s.
+-- Its arguments open every call: the root of all keys, and republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|alive_s|memory_share
+-- (in thousandths of maxmemory, see room.lua).
 local function enter(root, limits)
   call = redis.call
   name_keys(root)
@@ -48,7 +49,7 @@ local function enter(root, limits)
     LIMITS = limits
     local numbers = {}
     for limit in string.gmatch(limits, '%d+') do numbers[#numbers + 1] = tonumber(limit) end
-    REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S = unpack(numbers)
+    REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP, ALIVE_S, MEMORY_SHARE = unpack(numbers)
   end
   local moment = call('TIME')
   NOW = moment[1] * 1000000 + moment[2]

@@ -57,6 +57,7 @@ CHANGES = {
     "republish_s": ("1", 1, 1.0, "0"),
     "result_ttl_s": ("60", 60, 60, "0"),
     "known_steps_ttl_s": ("60", 60, 60, "0"),
+    "memory_share": ("0.5", 0.5, 0.5, "1.1"),
     "connect_timeout_s": ("1", 1, 1.0, "61"),
     "socket_timeout_s": ("1", 1, 1.0, "61"),
     "publish_retries": ("0", 0, 0, "-1"),
