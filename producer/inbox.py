@@ -122,6 +122,7 @@ class Inbox:
                     looked = now
                 answered = now
             except (redis.RedisError, BrokerUnavailable) as error:
+                looked = float("-inf")  # what comes back may be older: look as soon as it answers
                 if time.monotonic() - answered > PATIENCE_S:
                     self._fail_all(BrokerUnavailable(f"Redis has not answered for {PATIENCE_S:g} s: {error}"))
                 time.sleep(RETRY_PAUSE_S)

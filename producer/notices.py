@@ -17,11 +17,15 @@ EARLY_KNOWN: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A run has settled, after ``total_ms``; ``outcomes`` are its settlements in ledger order where they came along."""
+    """A run has settled, after ``total_ms``; ``outcomes`` are its settlements in ledger order where they came along.
+
+    ``rolled_back``: Redis came back with older data while it was open; told where outcomes came along.
+    """
 
     run_id: str
     total_ms: float = 0.0
     outcomes: tuple[dict[str, Any], ...] | None = None
+    rolled_back: bool = False
 
 
 class EarlyNotices:
@@ -60,6 +64,7 @@ def notice_of(text: bytes) -> Notice | None:
             run_id=record["run"],
             total_ms=record.get("total_us", 0) / 1000,
             outcomes=None if outcomes is None else tuple(outcomes),
+            rolled_back=bool(record.get("older")),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         logger.warning("a notice that cannot be understood is dropped: %r", error)

@@ -26,12 +26,14 @@ class Outcomes(Iterator[Outcome]):
         run_id: The run.
         meta: Its plan as waiters see it.
         ledger: Where it is.
+        epoch: The site's when the run was known to be there.
     """
 
-    def __init__(self, run_id: str, meta: RunMeta, ledger: Ledger) -> None:
+    def __init__(self, run_id: str, meta: RunMeta, ledger: Ledger, *, epoch: int) -> None:
         self._run_id = run_id
         self._meta = meta
         self._ledger = ledger
+        self._epoch = epoch
         self._seen: set[int] = set()
         self._last_event = "0"
         self._blocking = self._follow()
@@ -61,7 +63,7 @@ class Outcomes(Iterator[Outcome]):
         """Return what has settled since the last look."""
         found = []
         for first in range(0, len(self._meta.steps), SLICE):
-            texts = self._ledger.read(self._run_id, first=first).outcomes
+            texts = self._ledger.read_accepted(self._run_id, self._epoch, first=first).outcomes
             for index, text in enumerate(texts, first):
                 if text is not None and index not in self._seen:
                     self._seen.add(index)

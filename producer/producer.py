@@ -23,6 +23,7 @@ from producer.site_statistics import Statistics
 from steps.definition import StepFacts
 from steps.errors import BrokerUnavailable, SubmitUnknown
 from steps.ledger.connection import NoAnswer
+from steps.ledger.ledger import NewEpoch
 
 NO_SITE: Final = (
     "STEPLINE_REDIS_URL is not set and no site is up in {folder}: start one with `stepline up`, "
@@ -77,8 +78,15 @@ class Producer:
 
     def submit_batch(self, batch: Batch) -> Run:
         """Accept a batch that was read already; see `submit`."""
-        plan = self.plan(batch)
         run_id = new_run_id()
+        try:
+            return self._open(batch, run_id)
+        except NewEpoch:  # planned by what the site was
+            self._plans.forget_known_steps()
+            return self._open(batch, run_id)
+
+    def _open(self, batch: Batch, run_id: str) -> Run:
+        plan = self.plan(batch)
         links = self._connections
         marks = links.publisher.take_marks()
         try:

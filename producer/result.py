@@ -27,6 +27,7 @@ class Result:
         outcomes: One a step, in input order.
         classification: Which steps were critical, and why.
         fallback: Why it ran in another way than planned; None if it did not.
+        rolled_back: Whether Redis came back with older data while it ran: what a step did may have been done twice.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Result:
     outcomes: tuple[Outcome, ...]
     classification: Classification
     fallback: str | None = None
+    rolled_back: bool = False
 
     @property
     def ok(self) -> bool:
@@ -63,14 +65,15 @@ class Result:
         return [outcome for outcome in self.outcomes if outcome.name == name]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as ``stepline run --json`` prints it."""
-        return {
+        """Return the result as ``stepline run --json`` prints it; ``rolled_back`` is in it only where it is true."""
+        told = {
             "run_id": self.run_id,
             "ok": self.ok,
             "mode": self.mode,
             "total_ms": self.total_ms,
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
         }
+        return {**told, "rolled_back": True} if self.rolled_back else told
 
 
 def classification_of(meta: RunMeta) -> Classification:
@@ -79,7 +82,13 @@ def classification_of(meta: RunMeta) -> Classification:
 
 
 def result_of(
-    meta: RunMeta, *, run_id: str, outcomes: Sequence[Outcome], total_ms: float, fallback: str | None = None
+    meta: RunMeta,
+    *,
+    run_id: str,
+    outcomes: Sequence[Outcome],
+    total_ms: float,
+    fallback: str | None = None,
+    rolled_back: bool = False,
 ) -> Result:
     """Return the result of a run from what the ledger keeps of it.
 
@@ -89,6 +98,7 @@ def result_of(
         outcomes: All of them, in input order (`RunMeta.outcomes`).
         total_ms: From its submission to its last outcome, in milliseconds.
         fallback: Why it ran in another way than planned.
+        rolled_back: Whether Redis came back with older data while it ran.
     """
     return Result(
         run_id=run_id,
@@ -97,4 +107,5 @@ def result_of(
         outcomes=tuple(outcomes),
         classification=classification_of(meta),
         fallback=fallback,
+        rolled_back=rolled_back,
     )

@@ -18,6 +18,7 @@ from producer.schedule import ScheduleRecord, schedule_of
 from steps.context import running_step
 from steps.errors import GatherInsideStep, GatherTimeout, RunUnknown
 from steps.ledger.ledger import SLICE
+from steps.ledger.records import RunRecord
 from steps.outcome import Settlement
 
 
@@ -42,6 +43,7 @@ class Run:
         self._connections = connections
         self._is_settled = is_settled
         self._began_s = time.monotonic()
+        self._epoch = connections.ledger.epoch
         self._result: Result | None = None
 
     def gather(self, timeout: float | None = None) -> Result:
@@ -85,10 +87,10 @@ class Run:
     def outcomes(self) -> Outcomes:
         """Return the outcomes as they settle, each once: ``for outcome in run.outcomes()``, or ``async for``.
 
-        Iterating raises `RunUnknown` where the run's results have expired or Redis no longer holds it, and
-        `BrokerUnavailable` where Redis does not answer.
+        Iterating raises `RunUnknown` where the run's results have expired, `RunLost` where Redis came back without it,
+        and `BrokerUnavailable` where Redis does not answer.
         """
-        return Outcomes(self.id, self._meta, self._connections.ledger)
+        return Outcomes(self.id, self._meta, self._connections.ledger, epoch=self._epoch)
 
     def cancel(self, reason: str = "cancelled by its caller") -> None:
         """Cancel the run: what has not started never starts, what runs is stopped where its pool can stop it.
@@ -162,7 +164,7 @@ class Run:
         return settled
 
     def _last_look(self, timeout: float | None) -> Notice:
-        outcomes = self._meta.outcomes(self._read_all()[1])
+        outcomes = self._meta.outcomes(self._read_all()[0])
         if len(outcomes) < self.total_steps:
             raise GatherTimeout(self.id, timeout or 0.0, outcomes, self.total_steps) from None
         return Notice(self.id)
@@ -170,18 +172,23 @@ class Run:
     def _result_of(self, notice: Notice) -> Result:
         if notice.outcomes is not None:
             settlements: list[Settlement | None] = [Settlement.from_record(one) for one in notice.outcomes]
-            total_ms = notice.total_ms
+            total_ms, rolled_back = notice.total_ms, notice.rolled_back
         else:
-            total_ms, settlements = self._read_all()
+            settlements, record = self._read_all()
+            total_ms, rolled_back = (record.settled_ms or record.created_ms) - record.created_ms, record.rolled_back
         return result_of(
-            self._meta, run_id=self.id, outcomes=self._meta.outcomes(settlements), total_ms=round(total_ms, 3)
+            self._meta,
+            run_id=self.id,
+            outcomes=self._meta.outcomes(settlements),
+            total_ms=round(total_ms, 3),
+            rolled_back=rolled_back,
         )
 
-    def _read_all(self) -> tuple[float, list[Settlement | None]]:
-        settlements: list[Settlement | None] = []
-        total_ms = 0.0
-        for first in range(0, max(self.total_steps, 1), SLICE):
-            record = self._connections.ledger.read(self.id, first=first)
-            total_ms = (record.settled_ms or record.created_ms) - record.created_ms
-            settlements += [None if text is None else Settlement.decode(text) for text in record.outcomes]
-        return total_ms, settlements
+    def _read_all(self) -> tuple[list[Settlement | None], RunRecord]:
+        """Return all settlements in ledger order, and the run as it was read first."""
+        pages = [self._read(first) for first in range(0, max(self.total_steps, 1), SLICE)]
+        texts = [text for page in pages for text in page.outcomes]
+        return [None if text is None else Settlement.decode(text) for text in texts], pages[0]
+
+    def _read(self, first: int) -> RunRecord:
+        return self._connections.ledger.read_accepted(self.id, self._epoch, first=first)

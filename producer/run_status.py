@@ -38,6 +38,7 @@ class RunStatus:
         ok: Whether every step succeeded; None until it has settled.
         waits_for: Sentences; empty where it waits for nothing but its running steps.
         after: Ids of the runs that had to settle before it began.
+        rolled_back: Whether Redis came back with older data while it was open: what a step did may be done twice.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class RunStatus:
     ok: bool | None = None
     waits_for: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    rolled_back: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as ``stepline status --json`` prints it."""
@@ -86,6 +88,7 @@ def status_of(run_id: str, facts: RunFacts | None, waits_for: tuple[str, ...] = 
         ok=None if settled_ms is None else counts["succeeded"] == total,
         waits_for=waits_for,
         after=tuple(plain["after"].split(",")) if plain["after"] else (),
+        rolled_back=bool(plain["rolled_back"]),
     )
 
 

@@ -79,6 +79,11 @@ class SitePlans:
         facts = self._connections.ledger.site.known_steps()
         return {name: StepFacts.from_json(text) for name, text in sorted(facts.items())}
 
+    def forget_known_steps(self) -> None:
+        """Ask anew which steps there are: the site is not what it was."""
+        with self._lock:
+            self._known_at = float("-inf")
+
     def renew_after_fork(self) -> None:
         """In a forked child: the lock may be held for ever by a thread of the parent."""
         self._lock = threading.Lock()

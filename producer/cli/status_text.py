@@ -47,6 +47,8 @@ def facts_of(status: RunStatus) -> list[tuple[str, str]]:
     ]
     facts += [("after", run_id) for run_id in status.after]
     facts += [("waits for", sentence) for sentence in status.waits_for]
+    if status.rolled_back:
+        facts.append(("rolled back", "Redis came back with older data while it was open; steps may have run twice"))
     return [(name, value) for name, value in facts if value != "-"]
 
 

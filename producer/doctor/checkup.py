@@ -17,6 +17,7 @@ from producer.doctor.server_checks import (
     check_eviction,
     check_memory,
     check_persistence,
+    check_rollbacks,
     check_version,
     server_name,
 )
@@ -48,6 +49,9 @@ class SiteView(Protocol):
 
     def workers(self) -> tuple[WorkerCard, ...]:
         """Return the live workers."""
+
+    def rollbacks(self) -> tuple[int, float | None]:
+        """Return how often the server came back older, and when it last did."""
 
     def known_steps(self) -> dict[str, bytes]:
         """Return the facts of the steps that workers listed."""
@@ -123,6 +127,7 @@ def check_ledger(
         check_answer(took_ms),
         check_version(facts),
         check_persistence(facts, site.config_facts()),
+        check_rollbacks(*site.rollbacks(), middle_s, settings.result_ttl_s),
         check_eviction(facts),
         check_memory(facts, settings.memory_share),
         check_clock(facts, middle_s),

@@ -1,6 +1,7 @@
 """The checks of a Redis server, over what it says of itself: pure functions of its INFO and CONFIG."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from config.limits import OLDEST_REDIS
@@ -99,6 +100,25 @@ def check_memory(facts: Facts, share: float) -> Check:
     if used >= MEMORY_PROBLEM * available:
         return problem("memory", found, advice)
     return warning("memory", found, advice) if used >= MEMORY_WARNING * available else ok("memory", found)
+
+
+def check_rollbacks(times: int, last_ms: float | None, now_s: float, kept_s: float) -> Check:
+    """Say whether the server came back with older data, or none.
+
+    Args:
+        times: How often it was seen to.
+        last_ms: When that was seen last, in milliseconds since 1970.
+        now_s: This machine's time.
+        kept_s: How long what was touched by it is kept.
+    """
+    if last_ms is None:
+        return ok("rollbacks", "Redis never came back with older data")
+    last = datetime.fromtimestamp(last_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = f"Redis came back with older data {times} times, last at {last}"
+    if now_s - last_ms / 1000 > kept_s:
+        return ok("rollbacks", found)
+    advice = "runs of the time before are lost or rolled back: look at stepline runs; appendfsync always loses nothing"
+    return warning("rollbacks", found, advice)
 
 
 def check_clock(facts: Facts, now_s: float) -> Check:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from steps.errors import InvalidBatch, KeyConflict, QueueFull, RunUnknown, StoreFull
+from steps.errors import BrokerUnavailable, InvalidBatch, KeyConflict, QueueFull, RunLost, RunUnknown, StoreFull
 from steps.ledger import replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
 from steps.ledger.keys import inbox_key, key_root
@@ -25,7 +25,7 @@ from steps.ledger.records import (
     Ticked,
 )
 from steps.ledger.scripts import SCRIPTS
-from steps.ledger.site_records import SiteRecords
+from steps.ledger.site_records import EPOCH_SPAN, SiteRecords
 from steps.problem import Problem
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 ROLLED_BACK: Final = (
     "Redis came back with older data: the site's sequence is %d and was %d. Runs accepted in between are lost, "
     "outcomes fixed in between may be fixed anew"
+)
+EPOCH_BEGAN: Final = (
+    "epoch %d of the site has begun: Redis came back with older data, and another client was first to see it"
 )
 
 Marks: TypeAlias = Sequence[tuple[str, int]]
@@ -62,6 +65,13 @@ CANCEL_GRACE_S: Final = 5.0
 """How long running steps of a cancelled run have to stop."""
 
 
+class NewEpoch(BrokerUnavailable):
+    """Redis came back with older data, so what a client assumed of the site may not hold; nothing was written."""
+
+    def __str__(self) -> str:
+        return "Redis came back with older data; nothing was written, submit again"
+
+
 class Ledger:
     """The run state of one site.
 
@@ -71,7 +81,7 @@ class Ledger:
         url: The Redis to connect to; needed where ``scripts`` is not given.
 
     Attributes:
-        rollbacks: How often Redis was seen to come back with older data.
+        rollbacks: How often Redis came back with older data since this one first asked it.
         site: What it holds of the site as a whole.
 
     Every verb raises `BrokerUnavailable` where Redis does not answer in time; all are safe to repeat.
@@ -101,6 +111,11 @@ class Ledger:
         self._note_sequence(int(reply[0]), seen)
         return reply
 
+    @property
+    def epoch(self) -> int:
+        """How often Redis had come back with older data when it last answered."""
+        return self._sequence // EPOCH_SPAN
+
     def _note_sequence(self, sequence: int, seen: int) -> None:
         """Tell of a Redis that came back older: the site's sequence never falls by itself.
 
@@ -108,12 +123,23 @@ class Ledger:
             sequence: That of a reply.
             seen: The highest one there was before its call was sent; replies may overtake one another.
         """
+        epoch, was_asked = self.epoch, self._sequence > 0
         if sequence < seen:
             logger.error(ROLLED_BACK, sequence, seen)
-            self.rollbacks += 1
-            self._sequence = sequence
-        elif sequence > self._sequence:
-            self._sequence = sequence
+            sequence = self._begin_epoch(seen)
+        elif was_asked and sequence // EPOCH_SPAN > epoch:
+            logger.error(EPOCH_BEGAN, sequence // EPOCH_SPAN)
+        self._sequence = max(sequence, self._sequence)
+        self.rollbacks += was_asked and self.epoch > epoch
+
+    def _begin_epoch(self, seen: int) -> int:
+        """Let every client see it; returns the site's sequence then."""
+        try:
+            reply: replies.Reply = self._scripts.run(SCRIPTS["begin_epoch"], self._root, self._limits, seen)
+        except BrokerUnavailable as error:  # the next call sees the same and tries again
+            logger.warning("no new epoch could begin: %s", error)
+            return seen
+        return int(reply[0])
 
     # the way in ---------------------------------------------------------------------------------------------------
 
@@ -129,6 +155,7 @@ class Ledger:
             QueueFull: A queue of the run has no room for its steps.
             StoreFull: Redis has none.
             RunUnknown: A run that it is to begin after is not there.
+            NewEpoch: Redis came back with older data since this ledger last asked it.
             KeyConflict: A run with another plan has its idempotency key.
             InvalidBatch: As many runs wait for that one as may.
         """
@@ -163,9 +190,12 @@ class Ledger:
             run.digest,
             run.supersedes,
             "" if run.queue_timeout_s is None else round(run.queue_timeout_s * 1000),
+            self._sequence,
             *rest,
         )
         self._check_room(reply)
+        if reply[1] == b"epoch":
+            raise NewEpoch
         if reply[1] == b"conflict":
             raise KeyConflict(run.key, reply[2].decode())
         if reply[1] == b"full":
@@ -237,6 +267,20 @@ class Ledger:
         if reply[1] == b"gone":
             raise RunUnknown(run_id)
         return replies.run_record_of(reply)
+
+    def read_accepted(self, run_id: str, epoch: int, *, first: int = 0) -> RunRecord:
+        """Read a run that was there in an epoch; see `read`.
+
+        Raises:
+            RunLost: It is gone, and Redis came back with older data since.
+            RunUnknown: Its results have expired.
+        """
+        try:
+            return self.read(run_id, first=first)
+        except RunUnknown as error:
+            if self.epoch > epoch:
+                raise RunLost(run_id) from error
+            raise
 
     def cancel(self, run_id: str, reason: str) -> tuple[Ready, ...]:
         """Cancel a run: what has not started never starts; returns what is ready to be published because of it.

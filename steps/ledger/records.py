@@ -135,7 +135,10 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as read: times in epoch ms, outcomes by ledger index (None where not settled)."""
+    """A run as read: times in epoch ms, outcomes by ledger index (None where not settled).
+
+    ``rolled_back``: Redis came back with older data while it was open.
+    """
 
     is_settled: bool
     created_ms: float
@@ -143,6 +146,7 @@ class RunRecord:
     left: int
     meta: bytes
     outcomes: tuple[bytes | None, ...]
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

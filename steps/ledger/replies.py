@@ -67,7 +67,7 @@ def settled_of(reply: Reply, count: int) -> Settled:
 
 def run_record_of(reply: Reply) -> RunRecord:
     """Read the reply of read for a run that is there."""
-    _, _, state, created, settled_at, left, meta, outcomes = reply
+    _, _, state, created, settled_at, left, meta, outcomes, rolled_back = reply
     return RunRecord(
         is_settled=state != b"open",
         created_ms=int(created) / 1000,
@@ -75,6 +75,7 @@ def run_record_of(reply: Reply) -> RunRecord:
         left=int(left),
         meta=meta,
         outcomes=tuple(outcome or None for outcome in outcomes),
+        rolled_back=rolled_back == b"1",
     )
 
 

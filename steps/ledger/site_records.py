@@ -12,6 +12,9 @@ from steps.ledger.dead_letter import DeadLetter
 from steps.ledger.keys import dead_letters_key, key_root
 from steps.ledger.records import LaneFacts, QueueFacts, WorkerCard
 
+EPOCH_SPAN: Final = 2**40
+"""Sequences of one epoch; the scripts have the same number in run.lua."""
+
 DEAD_LETTERS_KEPT: Final = 1_000
 """Messages that were set aside and are still there to look at, the newest."""
 
@@ -110,6 +113,11 @@ class SiteRecords:
         policy = str(facts.get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             raise UnfitRedis(f"this Redis may evict keys (maxmemory-policy {policy}): set it to noeviction")
+
+    def rollbacks(self) -> tuple[int, float | None]:
+        """Return how often Redis came back with older data, and when that was last seen (epoch ms)."""
+        sequence, at_ms = self._scripts.hash_values(f"{self._root}site", ["seq", "epoch_at"])
+        return int(sequence or 0) // EPOCH_SPAN, None if at_ms is None else float(at_ms)
 
     def dead_letters(self, count: int = DEAD_LETTERS_KEPT) -> tuple[DeadLetter, ...]:
         """Return the messages that were set aside last, the newest first."""

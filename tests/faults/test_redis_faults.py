@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ CLEAR_ERROR_S = 5.0
 BUSY_S = 1.0
 """On top of a limit, for a machine that has other things to do."""
 
+LOST_WITHIN_S = 2.0
 CUT_EVERY_S = 0.2
 CUT_FOR_S = 60.0
 FROZEN_S = 5.0
@@ -72,41 +74,59 @@ def test_redis_killed_with_everysec_loses_a_second_at_most_and_says_so(
 def test_redis_that_comes_back_empty_is_noticed_and_no_success_is_told(new_site: Callable[..., FaultSite]) -> None:
     site = new_site()
     latch = site.latch("empty")
-    waiting = site.submit([site.write(latch=latch), site.write(), site.read()])
+    waiting = [site.submit([site.write(latch=latch), site.write(), site.read()]), *[_batch(site) for _ in range(5)]]
     site.wait_for("began")
-    site.redis.kill()
-    site.redis.wipe()
-    site.redis.start()
+    with ThreadPoolExecutor() as threads:
+        gathering = [threads.submit(run.gather, 30) for run in waiting]
+        site.redis.kill()
+        site.redis.wipe()
+        site.redis.start()
+        began_s = time.monotonic()
+        for run in gathering:
+            with pytest.raises(RunLost):
+                run.result(30)
+    assert time.monotonic() - began_s < LOST_WITHIN_S + BUSY_S
     site.open_latch("empty")
-    with pytest.raises(RunLost):
-        waiting.gather(timeout=30)
     with pytest.raises(RunUnknown):
-        site.producer.attach(waiting.id)
+        site.producer.attach(waiting[0].id)
+    with pytest.raises(RunLost):
+        list(waiting[0].outcomes())
     site.runs.clear()
     _works_again(site)
+    assert site.ledger.site.rollbacks()[0] == 1
 
 
 def test_redis_that_lost_the_tail_of_its_file_tells_no_success_that_it_does_not_have(
     new_site: Callable[..., FaultSite],
 ) -> None:
     site = new_site()
-    done = [_batch(site) for _ in range(10)]
-    assert _all_ok(site)
     latch = site.latch("tail")
-    waiting = [site.submit([site.write(latch=latch), site.read()]), *[_batch(site) for _ in range(5)]]
+    early = site.submit([site.write(latch=latch), site.read()])
     site.wait_for("pulse")
+    done = [site.submit([site.read(), site.read()]) for _ in range(20)]
+    for run in done:
+        assert run.gather(timeout=30).ok
+    waiting = [_batch(site) for _ in range(5)]
     site.redis.kill()
-    site.redis.cut_tail(0.7)
+    site.redis.cut_tail(0.6)
     site.redis.start("--aof-load-truncated", "yes")
+    began_s = time.monotonic()
+    for run in waiting:
+        with pytest.raises(RunLost):
+            run.gather(timeout=30)
+    assert time.monotonic() - began_s < LOST_WITHIN_S + BUSY_S
     site.open_latch("tail")
+    result = early.gather(timeout=30)
+    assert (result.ok, result.rolled_back, early.status().rolled_back) == (True, True, True)
     told = []
-    for run in (*done, *waiting):
-        with suppress(RunLost, RunUnknown):
+    for run in done:
+        with suppress(RunUnknown):
             told.append(site.producer.attach(run.id).gather(timeout=30))
-    assert len(told) < len(done) + len(waiting)  # Something was gone, and that was said.
-    assert all(len(result.outcomes) in (2, 4) and result.ok for result in told)
+    assert 0 < len(told) < len(done)  # Something was gone, and that was said.
+    assert all(len(result.outcomes) == 2 and result.ok for result in told)
     site.runs.clear()
     _works_again(site)
+    assert site.ledger.site.rollbacks()[0] == 1
 
 
 def test_connections_cut_all_the_time_double_and_lose_nothing(new_site: Callable[..., FaultSite]) -> None:

@@ -39,7 +39,6 @@ def test_a_verb_is_a_function_where_the_server_has_functions_and_is_evaluated_el
 def test_functions_that_are_gone_are_loaded_anew(url: str) -> None:
     with redis.Redis.from_url(url) as client, closing(Ledger(fast_settings(), url=url)) as ledger:
         ledger.open(run_of("before", ("parallel", "", 1)))
-        client.flushall()
         client.script_flush()
         if has_functions(client):
             client.function_flush()

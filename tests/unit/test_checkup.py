@@ -20,6 +20,7 @@ from producer.doctor.server_checks import (
     check_eviction,
     check_memory,
     check_persistence,
+    check_rollbacks,
     check_version,
 )
 from producer.doctor.shown_settings import MASK, masked_url, shown_settings
@@ -56,6 +57,9 @@ class PretendLedger:
 
     def workers(self) -> tuple[WorkerCard, ...]:
         return self.cards
+
+    def rollbacks(self) -> tuple[int, float | None]:
+        return 0, None
 
     def known_steps(self) -> dict[str, bytes]:
         return dict(self.known)
@@ -132,6 +136,17 @@ def test_a_server_that_refuses_new_runs_is_a_problem() -> None:
     check = check_memory({"used_memory": 60 << 20, "maxmemory": 100 << 20}, 0.5)
     assert check.verdict == "problem"
     assert "new runs are refused from 50% on" in check.found
+
+
+@pytest.mark.parametrize(
+    ("times", "last_ms", "verdict"), [(0, None, "ok"), (1, 500_000.0, "warning"), (2, 400_000.0, "ok")]
+)
+def test_a_server_that_came_back_older_is_told_as_long_as_its_runs_are_there(
+    times: int, last_ms: float | None, verdict: str
+) -> None:
+    check = check_rollbacks(times, last_ms, 1000.0, 550.0)
+    assert check.verdict == verdict
+    assert (last_ms is None) or f"{times} times, last at 1970-01-01T00:0" in check.found
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,16 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "pause": ("run", "flow", "limits"),
     "resume": ("run", "flow", "limits"),
     "purge": ("run",),
+    "begin_epoch": ("run",),
     "tick": ("run", "flow", "limits", "settling", "reaping"),
 }
 
 _ONLY_READS: Final = ("read", "status")
 
-_BEGIN: Final = "\nenter(ARGV[1], ARGV[2])\n"
-"""Between what a verb stands on and what it does."""
+_VERB: Final = "\nlocal function verb(ARGV)\nenter(ARGV[1], ARGV[2])\n"
+"""Between what a verb stands on and what it does: a function of its own, as Lua allows 200 local names in each."""
+
+_CALL: Final = "\nend\nreturn verb(ARGV)\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,18 @@ class Script:
 
         A server that is full lets them all write: what was accepted goes on, and what would add a run looks for itself.
         """
-        parts, _, verb = self.text.partition(_BEGIN)
         flag = "no-writes" if self.name in _ONLY_READS else "allow-oom"
-        callback = f"function(KEYS, ARGV){_BEGIN}{verb}\nend"
+        callback = "function(KEYS, ARGV) return verb(ARGV) end"
         register = (
             f"redis.register_function{{function_name='{self.function}', callback={callback}, flags={{'{flag}'}}}}"
         )
-        return f"#!lua name={self.function}\n{parts}\n{register}\n"
+        return f"#!lua name={self.function}\n{self.text.removesuffix(_CALL)}\nend\n{register}\n"
 
 
 def _put_together(name: str, parts: tuple[str, ...]) -> Script:
     folder = files("steps.ledger.scripts")
     texts = [lua_names(), *((folder / f"{part}.lua").read_text() for part in parts)]
-    text = "\n".join(texts) + _BEGIN + (folder / f"{name}.lua").read_text()
+    text = "\n".join(texts) + _VERB + (folder / f"{name}.lua").read_text() + _CALL
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

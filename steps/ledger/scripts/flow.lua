@@ -296,6 +296,7 @@ end
 local function complete(R)
   local cancelled = string.match(get(R, 'stop'), '^cancelled|') ~= nil
   put(R, 'settled_at', NOW_US_TEXT)
+  if was_rolled_back(R, next_seq()) then put(R, 'older', '1') end
   emit(R, 'run.completed')
   notify(R)
   call('ZREM', DUE, 'deadline:' .. R.id, 'final:' .. R.id, 'queued:' .. R.id)

@@ -1,19 +1,17 @@
 -- open RUN INBOX QUEUE_LIMIT DEADLINE_MS N NCRIT MAXC WAVE ORDER STRAT SEGS NP BODY LANES QUEUES MARKS PRIO AFTER RULES
---   KEY DIGEST LATEST QUEUE_MS (FIELD VALUE)... -> {seq, opened | exists, ready, more_runs} or {seq, full, queue, pending} or {seq, no_room, used, limit}
---   or {seq, missing | crowded | same | conflict, run}
+--   KEY DIGEST LATEST QUEUE_MS SEEN (FIELD VALUE)... -> {seq, opened | exists, ready, more_runs} or {seq, full, queue, pending} or {seq, no_room, used, limit}
+--   or {seq, missing | crowded | same | conflict, run} or {seq, epoch}
 -- LANES, QUEUES, RULES: lines "name<TAB>count" (parcels in a lane; steps on a queue; decisions by a rule). AFTER: run ids by
 -- commas that must have settled before this one begins. KEY: the run that has it is returned, if its plan has the same DIGEST.
--- LATEST: the run that has this place is cancelled. QUEUE_MS: how long it may wait for its first step to start. Accepts the run whole, or changes nothing.
+-- LATEST: the run that has this place is cancelled. QUEUE_MS: how long it may wait for its first step to start.
+-- SEEN: the sequence the client was told last; in another epoch what it knows of the site is out of date. Accepts the run whole, or changes nothing.
 local run, inbox, queue_limit, deadline_ms, n, ncrit = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local maxc, wave, order, strat, segs, np, body = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local lane_counts, queue_counts, marks, prio, after, rules = ARGV[16], ARGV[17], ARGV[18], ARGV[19], ARGV[20], ARGV[21]
-local key, digest, latest, queue_ms = ARGV[22], ARGV[23], ARGV[24], ARGV[25]
-local FIELDS_AT = 26
+local key, digest, latest, queue_ms, seen = ARGV[22], ARGV[23], ARGV[24], ARGV[25], tonumber(ARGV[26])
+local FIELDS_AT = 27
 local SUPERSEDED_GRACE_MS = 5000
 local seq = tonumber(call('HGET', SITE, 'seq') or '0')
-if call('HEXISTS', RUN .. run, 'state') == 1 then
-  return {seq, 'exists', {}, {}}
-end
 
 -- Nothing is written, which a full Redis would not allow, and what was staged is taken back.
 local function refused(...)
@@ -21,6 +19,10 @@ local function refused(...)
   return {seq, ...}
 end
 
+if seen > 0 and (seq < seen or epoch_of(seq) ~= epoch_of(seen)) then return {seq, 'epoch'} end
+if call('HEXISTS', RUN .. run, 'state') == 1 then
+  return {seq, 'exists', {}, {}}
+end
 if key ~= '' then
   local owner, of_plan = string.match(call('GET', KEY .. key) or '', '^([^|]*)|(.*)$')
   if owner and call('HEXISTS', RUN .. owner, 'state') == 1 then
@@ -63,6 +65,7 @@ for queue, count in pairs(queues) do
 end
 if #lanes > 0 then field('later', table.concat(lanes, '\n')) end
 if after ~= '' then field('after', after) end
+if epoch_of(seq) > 0 then field('ep', num(epoch_of(seq))) end
 if queue_ms ~= '' then field('qms', queue_ms) end
 if key ~= '' then
   field('key', key)

@@ -17,6 +17,7 @@
 --   after, waits  runs it waits for, how many of them are open     next  runs that wait for it     later  lanes to enter then
 --   lim  1: it has steps with limits     m<i>  max_running|starts|in so many microseconds|name     held<i>  since when it waits in line
 --   paused  1: nothing of it starts     key, latest  its idempotency key, the place it has taken     qms  how long it may wait unstarted
+--   ep  the epoch it was opened in, if not the first     older  1: when it settled that was over
 --   off<i>  why it was cancelled while it ran     sus  1: it has suspects     q<i>  1: the step is one
 --   s<i>  state|attempts|deaths|failures|fence|worker|ready|started|parcel      o<i>  the outcome
 -- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.
@@ -37,6 +38,7 @@ local LIMITS, REPUBLISH_MS, LANE_HOLD_MS, RESULT_TTL_S, NOTICE_BYTES, INBOX_CAP,
 local RUNS, READY, MORE -- runs by id; for the caller: what to publish, the runs to look after once more
 local SITE_COUNTS, STEP_COUNTS -- statistics are added up and written once a call: of the site, of each step by its name
 local DROPPED -- claims that are over, by worker
+local SEQ -- the site sequence of this call, once it has one
 local budget -- what all the sweeps of the call may still touch
 local stood -- how many of the call's steps were sent to stand in line
 
@@ -56,14 +58,22 @@ local function enter(root, limits)
   NOW_MS = math.floor(NOW / 1000)
   NOW_US_TEXT, NOW_MS_TEXT = num(NOW), num(NOW_MS)
   RUNS, READY, MORE, SITE_COUNTS, STEP_COUNTS, DROPPED = {}, {}, {}, {}, {}, {}
-  budget, stood = SLICE, 0
+  SEQ, budget, stood = nil, SLICE, 0
 end
 
 local CORE = {'state', 'n', 'ncrit', 'left', 'crit_left', 'running', 'maxc', 'wave', 'order', 'strat', 'stop', 'skip',
   'seg', 'segs', 'np', 'offered', 'away', 'hold', 'lanes', 'deadline', 'body', 'watch', 'created', 'tally', 'lim', 'sus', 'first', 'waits', 'began', 'prio',
   'paused'}
 
-local function next_seq() return call('HINCRBY', SITE, 'seq', 1) end
+-- The site's sequence counts the calls that write. Its higher part is the epoch: it grows when Redis came back older.
+local EPOCH_SPAN = 2 ^ 40
+
+local function next_seq()
+  SEQ = SEQ or call('HINCRBY', SITE, 'seq', 1)
+  return SEQ
+end
+
+local function epoch_of(seq) return math.floor(seq / EPOCH_SPAN) end
 
 local function load(R, fields)
   local values = call('HMGET', R.key, unpack(fields))
@@ -262,6 +272,12 @@ local function emit(R, kind, i, s, status)
   end
 end
 
+-- Whether Redis came back with older data while the run was open: what it did since then may have been done again.
+local function was_rolled_back(R, seq)
+  if get(R, 'state') ~= 'open' then return get(R, 'older') == '1' end
+  return epoch_of(seq) > 0 and epoch_of(seq) > count_of(R, 'ep')
+end
+
 -- The notice carries the outcomes where they are few and small, which spares the waiter a read.
 local function notice_of(R)
   local n = count_of(R, 'n')
@@ -275,7 +291,8 @@ local function notice_of(R)
     size = size + #outcomes[#outcomes]
   end
   if size > NOTICE_BYTES then return '{"run":"' .. R.id .. '"}' end
-  return '{"run":"' .. R.id .. '","total_us":' .. num(NOW - tonumber(get(R, 'created'))) .. ',"outcomes":[' .. table.concat(outcomes, ',') .. ']}'
+  local older = R.have.older == '1' and '"older":true,' or ''
+  return '{"run":"' .. R.id .. '",' .. older .. '"total_us":' .. num(NOW - tonumber(get(R, 'created'))) .. ',"outcomes":[' .. table.concat(outcomes, ',') .. ']}'
 end
 
 local function notify(R)

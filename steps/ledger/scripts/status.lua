@@ -1,7 +1,7 @@
 -- status RUN... -> {seq, now_us, {gone} or {field, value, ...}, ...}, in the order asked
 -- What there is to say of each run without its outcomes; of an open one also what it waits for.
 local PLAIN = {'state', 'name', 'mode', 'strat', 'order', 'prio', 'n', 'ncrit', 'left', 'tally', 'created', 'began', 'first',
-  'settled_at', 'deadline', 'stop', 'after', 'waits', 'running', 'maxc', 'hold', 'away', 'paused'}
+  'settled_at', 'deadline', 'stop', 'after', 'waits', 'running', 'maxc', 'hold', 'away', 'paused', 'ep', 'older'}
 local MOST_DELAYED = 20
 
 local function lane_facts(R, tell)
@@ -46,7 +46,7 @@ local function delayed_facts(R, tell)
   end
 end
 
-local reply = {}
+local reply, seq = {}, tonumber(call('HGET', SITE, 'seq') or '0')
 for at = 3, #ARGV do
   local R, facts = run_of(ARGV[at]), {}
   local function tell(name, value)
@@ -56,6 +56,7 @@ for at = 3, #ARGV do
   if R then
     load(R, PLAIN)
     for _, name in ipairs(PLAIN) do tell(name, get(R, name)) end
+    tell('rolled_back', was_rolled_back(R, seq) and '1' or '')
     if get(R, 'state') == 'open' and get(R, 'stop') == '' and count_of(R, 'waits') == 0 then
       lane_facts(R, tell)
       parallel_facts(R, tell)
@@ -64,4 +65,4 @@ for at = 3, #ARGV do
   end
   reply[#reply + 1] = #facts > 0 and facts or {'gone'}
 end
-return {tonumber(call('HGET', SITE, 'seq') or '0'), NOW_US_TEXT, unpack(reply)}
+return {seq, NOW_US_TEXT, unpack(reply)}
