@@ -1,11 +1,11 @@
 """Kombu's connection to a Redis broker: one client a channel, and no frame reaches kombu that it could not take."""
 
 import logging
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from json import JSONDecodeError
+from random import uniform
 from typing import Any, Final, TypeAlias
 
 from kombu import Connection
@@ -27,10 +27,11 @@ REMOTE_CONTROL: Final = "remote control"
 
 SHOWN_BYTES: Final = 200
 
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 1.0
-"""Between two tries of a worker to reach its broker again; each worker draws its own pauses from half of them upwards.
-Kombu's own are 2, 4, 6 s and so on: after the second one, a worker was deaf longer than a dead one is missed."""
+FIRST_WAIT_S: Final = 0.1
+WAIT_STEP_S: Final = 0.1
+LONGEST_WAIT_S: Final = 1.0
+"""Between two tries to connect; each connection draws its own, from half of these on. Kombu's own are 2, 4, 6 s and so
+on: after the second one, a worker was deaf longer than a dead one is missed."""
 
 
 class _Channel(redis_transport.Channel):
@@ -120,27 +121,36 @@ def _ours(found: Any) -> Any:
     return _Transport if found is redis_transport.Transport else found
 
 
-class BrokerConnection(Connection):
-    """A connection whose channels, where the broker is a Redis, keep their client and read only sound frames."""
+class _Ours:
+    """What plain and pooled connections have in common."""
 
     on_broken: OnBroken = staticmethod(_drop)
 
     def get_transport_cls(self) -> Any:
         """Return the transport of the URL, or ours in place of kombu's for Redis."""
-        return _ours(super().get_transport_cls())
+        return _ours(super().get_transport_cls())  # type: ignore[misc]
 
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Connect, with short pauses between the tries where none are asked for."""
-        pauses = {"interval_start": FIRST_PAUSE_S, "interval_step": FIRST_PAUSE_S, "interval_max": LONGEST_PAUSE_S}
-        part = random.uniform(0.5, 1.0)
-        return super().ensure_connection(*args, **{name: part * pause_s for name, pause_s in pauses.items()} | options)
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Connect, trying again at a pace of its own where the caller names none.
+
+        Kombu's is 2 s, 4 s and so on up to 30 s, the same for all: whoever lost a broker at the same moment would come
+        back to it at the same moment, and late.
+        """
+        return super()._ensure_connection(*args, **{**_pace(), **options})  # type: ignore[misc]
 
 
-class _PooledConnection(PooledConnection):
-    on_broken: OnBroken = staticmethod(_drop)
+def _pace() -> dict[str, float]:
+    first_s, step_s, longest_s = (
+        uniform(limit_s / 2, limit_s) for limit_s in (FIRST_WAIT_S, WAIT_STEP_S, LONGEST_WAIT_S)
+    )
+    return {"interval_start": first_s, "interval_step": step_s, "interval_max": longest_s}
 
-    def get_transport_cls(self) -> Any:
-        return _ours(super().get_transport_cls())
+
+class BrokerConnection(_Ours, Connection):
+    """A connection whose channels, where the broker is a Redis, keep their client and read only sound frames."""
+
+
+class _PooledConnection(_Ours, PooledConnection): ...
 
 
 class BrokerPool(ConnectionPool):

@@ -30,9 +30,13 @@ class Connections:
     def ledger(self) -> Ledger:
         """The ledger, over a pool of connections; asked once whether its Redis will do."""
         with self._lock:
+            if self._ledger is not None:
+                return self._ledger
+        # Not under the lock: where Redis does not answer, each caller waits its own time and not that of others too.
+        ledger = Ledger(self._settings, url=self._redis_url)
+        ledger.site.check_server()
+        with self._lock:
             if self._ledger is None:
-                ledger = Ledger(self._settings, url=self._redis_url)
-                ledger.site.check_server()
                 self._ledger = ledger
             return self._ledger
 
@@ -47,10 +51,11 @@ class Connections:
     @property
     def inbox(self) -> Inbox:
         """Where completion notices arrive."""
+        ledger = self.ledger
         with self._lock:
             if self._inbox is None:
                 self._inbox = Inbox(
-                    ledger=self.ledger,
+                    ledger=ledger,
                     settings=self._settings,
                     url=self._redis_url,
                     take_marks=self.publisher.take_marks,

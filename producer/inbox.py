@@ -1,6 +1,7 @@
 """One completion inbox a process: a single blocking pop wakes every thread and coroutine that waits for a run."""
 
 import logging
+import random
 import secrets
 import threading
 import time
@@ -27,8 +28,8 @@ PATIENCE_S: Final = 5.0
 IDLE_S: Final = 10.0
 """How long the thread outlives the last waiter."""
 
-RETRY_PAUSE_S: Final = 0.1
-"""Between two tries to reach a Redis that is away."""
+RETRY_PAUSE_S: Final = 0.2
+"""The longest pause between two tries to reach a Redis that is away, half of it the shortest."""
 
 CLOSED: Final = "this producer was closed while a run was waited for"
 
@@ -106,7 +107,7 @@ class Inbox:
             self._is_closed = True
         self._fail_all(BrokerUnavailable(CLOSED))
         if self._thread is not None:
-            self._thread.join(timeout=2 * LOOK_EVERY_S + PATIENCE_S)
+            self._thread.join(timeout=PATIENCE_S)
         self._client.close()
 
     # the listening thread -----------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Inbox:
                 looked = float("-inf")  # what comes back may be older: look as soon as it answers
                 if time.monotonic() - answered > PATIENCE_S:
                     self._fail_all(BrokerUnavailable(f"Redis has not answered for {PATIENCE_S:g} s: {error}"))
-                time.sleep(RETRY_PAUSE_S)
+                time.sleep(random.uniform(RETRY_PAUSE_S / 2, RETRY_PAUSE_S))
             with self._lock:
                 wanted = time.monotonic() if self._waiting else wanted
                 if time.monotonic() - wanted > IDLE_S:

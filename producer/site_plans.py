@@ -90,9 +90,12 @@ class SitePlans:
 
     def _find_facts(self, name: str) -> StepFacts | None:
         with self._lock:
-            if time.monotonic() - self._known_at > KNOWN_STEPS_KEPT_S:
-                self._known, self._known_at = self.known_steps(), time.monotonic()
-            return self._known.get(name)
+            known, is_old = self._known, time.monotonic() - self._known_at > KNOWN_STEPS_KEPT_S
+        if is_old:  # not read under the lock: where Redis does not answer, nobody waits for the others too
+            known = self.known_steps()
+            with self._lock:
+                self._known, self._known_at = known, time.monotonic()
+        return known.get(name)
 
     def _nearest(self, name: str) -> list[str]:
         return nearest_names(name, {*self._registry.names(), *self._known})

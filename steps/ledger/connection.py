@@ -24,6 +24,13 @@ One that was not answered in time is not tried again: the time-out is the whole 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.5
 
+CONNECTING: Final = "connecting to"
+NOT_SENT: Final = (CONNECTING, "max number of clients reached")
+"""What errors say, of the client library or of a server that lets nobody in, after which no command was sent."""
+
+MAY_HAVE_ACTED: Final = "may_have_acted"
+"""The attribute by which an error tells that one of several tries was sent."""
+
 CONFIG_ASKED: Final = ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
 """What a doctor wants to know of a server."""
 
@@ -32,6 +39,9 @@ NO_FUNCTIONS: Final = ("unknown command", "no permissions")
 
 UNKNOWN_FUNCTION: Final = "Function not found"
 LOADED_MEANWHILE: Final = "already exists"
+
+NO_WRITES: Final = ("MISCONF", "NOREPLICAS")
+"""How the replies begin of a server that cannot keep what it is told: its disk is full, its replicas are away."""
 
 RedisArgument: TypeAlias = str | int | bytes
 
@@ -43,7 +53,8 @@ def connect(settings: Settings, url: str) -> "redis.Redis":
         url,
         socket_connect_timeout=settings.connect_timeout_s,
         socket_timeout=settings.socket_timeout_s,
-        retry=Retry(pauses, RETRIES, supported_errors=(redis.ConnectionError,)),
+        retry=Tries(pauses, RETRIES, supported_errors=(redis.ConnectionError,)),
+        redis_connect_func=_greet,
         health_check_interval=0,
     )
 
@@ -58,9 +69,39 @@ class NoAnswer(BrokerUnavailable):
     """A command was sent and its answer did not come: it may have been carried out."""
 
 
-def _was_sent(error: Exception) -> bool:
-    """Whether the connection was there: the client says of others that it was connecting."""
-    return "connecting to" not in str(error).lower()
+def _greet(connection: Any) -> None:
+    """Say hello on a new connection, and of what fails in that, that it did: the caller's command was not sent."""
+    try:
+        connection.on_connect()
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        error.args = (f"while {CONNECTING} it: {error}",)
+        raise
+
+
+def _may_have_acted(error: Exception) -> bool:
+    """Whether the command may have been carried out: it was sent, and no reply says that it was refused."""
+    if getattr(error, MAY_HAVE_ACTED, False):
+        return True
+    return not isinstance(error, redis.BusyLoadingError) and all(word not in str(error).lower() for word in NOT_SENT)
+
+
+class Tries(Retry):
+    """Tries a call again, and remembers of its last error whether one of the tries may have been carried out."""
+
+    def call_with_retry(self, do: Any, fail: Any, *arguments: Any, **options: Any) -> Any:
+        """Call ``do`` until it succeeds or there are no tries left."""
+        doubtful = False
+
+        def failed(error: Exception, *more: Any) -> None:
+            nonlocal doubtful
+            doubtful = doubtful or _may_have_acted(error)
+            fail(error, *more)
+
+        try:
+            return super().call_with_retry(do, failed, *arguments, **options)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            setattr(error, MAY_HAVE_ACTED, doubtful or _may_have_acted(error))
+            raise
 
 
 @contextmanager
@@ -69,10 +110,14 @@ def in_our_words(url: str) -> Iterator[None]:
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        kind = NoAnswer if _was_sent(error) else BrokerUnavailable
+        kind = NoAnswer if _may_have_acted(error) else BrokerUnavailable
         raise kind(f"Redis at {without_password(url)} does not answer: {error}") from error
     except (redis.OutOfMemoryError, redis.ReadOnlyError) as error:
         # Refused before anything was done: worth another try once somebody has made room, or a primary of it.
+        raise BrokerUnavailable(f"Redis at {without_password(url)} takes no writes: {error}") from error
+    except redis.ResponseError as error:
+        if not str(error).startswith(NO_WRITES):
+            raise
         raise BrokerUnavailable(f"Redis at {without_password(url)} takes no writes: {error}") from error
     except redis.InvalidResponse as error:
         raise BrokerUnavailable(f"what answers at {without_password(url)} is no Redis: {error}") from error

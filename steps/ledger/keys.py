@@ -2,7 +2,7 @@
 
 | key | type | holds |
 |---|---|---|
-| site | hash | seq (site sequence), when its epoch began, last fence, ticket; probes of queues, when the last worker left |
+| site | hash | seq (site sequence), when its epoch began, last fence, ticket; probes of queues, when they were left |
 | run:RUN | hash | one run: plan, counters, states of its steps, outcomes |
 | events:RUN | stream | one entry for each change of the run |
 | lane:LANE | zset | run ids in line, by ticket |

@@ -13,6 +13,7 @@ import redis
 
 from producer import Producer, Run
 from steps import BrokerUnavailable, RunLost, RunUnknown, SteplineError, StoreFull, UnfitRedis
+from steps.ledger.connection import NoAnswer
 from tests.support.fault_redis import FaultRedis
 from tests.support.fault_sites import LEASE_S, FaultSite
 from tests.support.processes import wait_until
@@ -210,8 +211,9 @@ def test_a_redis_at_its_limit_of_clients_is_waited_for(new_site: Callable[..., F
     site.redis.client.config_set("maxclients", clients)
     try:
         begun_s = time.monotonic()
-        with Producer(site.settings, site.redis.url) as fresh, pytest.raises(SteplineError):
+        with Producer(site.settings, site.redis.url) as fresh, pytest.raises(BrokerUnavailable) as refused:
             fresh.submit([site.read()])
+        assert not isinstance(refused.value, NoAnswer)  # It is certain that nothing was accepted.
         assert time.monotonic() - begun_s < CLEAR_ERROR_S + BUSY_S
         time.sleep(LEASE_S)
     finally:

@@ -7,7 +7,7 @@ import pytest
 from kombu import Connection
 from kombu.transport import redis as redis_transport
 
-from config.broker_connection import LONGEST_PAUSE_S
+from config.broker_connection import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_STEP_S
 from config.celery_app import make_app
 from config.settings import Settings
 
@@ -80,13 +80,17 @@ def test_a_channel_whose_connection_was_closed_says_so_in_a_way_that_celery_expe
     assert issubclass(ConnectionError, redis_transport.Transport.connection_errors)
 
 
-def test_a_worker_tries_to_reach_its_broker_again_soon_and_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_connection_tries_again_at_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(Connection, "_ensure_connection", lambda self, *args, **options: asked.append(options))
-    connection = make_app(Settings(), broker_url=URL).connection_for_read()
+    monkeypatch.setattr(Connection, "_ensure_connection", lambda _, *__, **options: asked.append(options))
+    app = make_app(Settings(), broker_url=URL)
     for _ in range(20):
-        connection.ensure_connection(max_retries=None)
-    assert all(options["interval_max"] <= LONGEST_PAUSE_S for options in asked)
-    assert len({options["interval_start"] for options in asked}) > 1  # not all workers at once
-    connection.ensure_connection(max_retries=1, interval_start=0)
+        app.connection_for_read().ensure_connection(print, None)
+        app.pool.new().ensure_connection()
+    names = {"interval_start": FIRST_WAIT_S, "interval_step": WAIT_STEP_S, "interval_max": LONGEST_WAIT_S}
+    for name, most_s in names.items():
+        found = [options[name] for options in asked]
+        assert len(set(found)) > 20
+        assert most_s / 2 <= min(found) <= max(found) <= most_s
+    app.connection_for_read().ensure_connection(max_retries=1, interval_start=0)
     assert asked[-1]["interval_start"] == 0
