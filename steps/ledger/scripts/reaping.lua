@@ -14,7 +14,9 @@ end
 
 local function again(R, i, s, critical)
   hand_back(R, i, s, critical)
-  if critical then offer(R) else publish_parallel(R, tonumber(s.parcel)) end
+  if not critical then return publish_parallel(R, tonumber(s.parcel)) end
+  if get(R, 'paused') ~= '' then return step_out(R) end
+  offer(R)
 end
 
 -- How a claim comes back. An announced end is no death, and a death counts only for who was alone, in a lane or in a

@@ -88,6 +88,33 @@ def a_paused_run_starts_none_of_its_parallel_steps(story: Story) -> None:
 @scenario("""
     open r: new; publish r/0 to critical
     open q: new; publish nothing
+    claim 1 of r/0 by w: 0 f1 #1 after 0
+    pause r: publish nothing
+    tick none: none; publish q/0 to critical
+    lane a: q (held by q)
+    claim 1 of q/0 by v: 0 f2 #1 after 0
+    settle q:0 f2 ok: yes; publish nothing
+    resume r: publish r/0 to critical
+    lane a: r (held by r)
+    """)
+def a_paused_run_whose_worker_dies_leaves_its_lane_to_others(story: Story) -> None:
+    story.join("w")
+    story.join("v")
+    story.open(run_of("r", ("critical", "a", 2)))
+    story.open(run_of("q", ("critical", "a", 1)))
+    story.claim("r", 0)
+    story.pause("r")
+    story.reap("w")
+    story.line("a")
+    (other,) = story.claim("q", 0, worker="v")
+    story.settle("q", 0, ok(other), worker="v")
+    story.resume("r")
+    story.line("a")
+
+
+@scenario("""
+    open r: new; publish r/0 to critical
+    open q: new; publish nothing
     pause r: publish q/0 to critical
     lane a: q (held by q)
     resume r: publish nothing
