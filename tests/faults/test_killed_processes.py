@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from producer import Producer, Result
+from producer import Producer, Result, Run
 from producer.launcher.sessions import is_alive
+from tests.support.fault_journal import read_journal
 from tests.support.fault_sites import CHILD_AGAIN_WITHIN_S, FaultSite
 from tests.support.processes import children_of, wait_until
 
 POINTS = ("before", "during", "after")
 MOST_FOLLOWERS = 100
+MAX_DEATHS = 3
+POISONS = MAX_DEATHS + 1
+"""So many deaths would make every neighbour lost, if they were counted."""
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -84,6 +88,24 @@ def test_a_step_that_kills_its_worker_every_time_is_lost_after_three_deaths_and_
         ("succeeded", 1),
     ]
     assert _attempts(site.gather(behind)) == [1, 1]
+
+
+def test_neighbours_of_steps_that_kill_their_worker_are_never_blamed(new_site: Callable[..., FaultSite]) -> None:
+    site = new_site(scale={"critical": 1, "parallel": 1})
+    neighbours = [site.submit([site.read(seconds=4)] * 2) for _ in range(3)]
+    steps = sum(len(run._meta.steps) for run in neighbours)
+    for times in range(1, POISONS + 1):
+        _wait_until_all_began(site, neighbours, times)
+        poisoned = site.submit([site.read("poison", dies="self@before!")])
+        result = site.gather(poisoned)
+        assert result is not None
+        assert [(one.status, one.attempts) for one in result.outcomes] == [("lost", 1 + MAX_DEATHS)]
+        assert site.deaths_of(poisoned, 0) == MAX_DEATHS
+    results = [site.gather(run) for run in neighbours]
+    assert [one.status for result in results if result is not None for one in result.outcomes] == ["succeeded"] * steps
+    assert {one.attempts for result in results if result is not None for one in result.outcomes} == {POISONS + 1}
+    assert {site.deaths_of(run, index) for run in neighbours for index in range(2)} == {0}
+    site.check(most_attempts=POISONS + 1)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -190,6 +212,16 @@ def test_a_child_alone_that_is_told_to_end_at_once_has_its_step_run_again_within
     assert site.wait_for("began", 2, step="quits")[1].start_s - told_at_s < CHILD_AGAIN_WITHIN_S
     assert _attempts(site.gather(run)) == [2, 1]
     assert site.deaths_counted(run) == 0
+
+
+def _wait_until_all_began(site: FaultSite, runs: list[Run], attempt: int) -> None:
+    wanted = {(run.id, step.id) for run in runs for step in run._meta.steps}
+
+    def have_begun() -> bool:
+        lines = read_journal(site.folder)
+        return wanted <= {(line.run, line.step) for line in lines if (line.what, line.attempt) == ("began", attempt)}
+
+    wait_until(have_begun, 30)
 
 
 def _attempts(result: Result | None) -> list[int]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,9 @@ from producer.inbox import Inbox
 from steps.ledger.keys import inbox_key
 from steps.ledger.ledger import INBOX_CAP
 from steps.ledger.records import Ready
+from tests.support.broken_frames import FRAMES, MESSAGES, fuzzed
 from tests.support.fault_checker import violations
+from tests.support.fault_mail import FaultMail, unreadable
 from tests.support.fault_sites import FaultSite
 from tests.support.processes import ROOT, wait_until
 
@@ -21,6 +24,8 @@ COPIES = 10
 CANCELLED_WITHIN_S = 5.0
 MANY = 10_000
 MIB = 1024 * 1024
+FUZZED, FUZZED_AT_ONCE = 10_000, 500
+"""Half of them go to either queue."""
 
 KILLED_AFTER = """
 import os, signal, sys
@@ -151,6 +156,31 @@ def test_a_step_that_leaks_five_thousand_times_leaves_the_worker_as_it_was(new_s
     assert process.memory_info().rss < before[2] + 48 * MIB
     site.producer.purge()
     wait_until(lambda: len(set(site.redis.client.scan_iter()) - keys) == 0)
+
+
+@pytest.mark.parametrize("queue", ["critical", "parallel"])
+def test_messages_that_nobody_understands_are_set_aside_and_the_next_step_runs(
+    new_site: Callable[..., FaultSite], queue: str
+) -> None:
+    site = new_site()
+    mail, pids = FaultMail(site), {name: worker.pid for name, worker in site.workers.items()}
+    for broken in (*FRAMES, *MESSAGES):
+        mail.push(queue, broken.raw)
+        site.gather(site.submit([site.write(), site.read()]))
+    for broken, letter in zip((*FRAMES, *MESSAGES), mail.take_letters(queue), strict=True):
+        assert broken.reason in letter.reason, broken
+        assert (letter.queue, letter.worker.startswith(queue)) == (queue, True), broken
+    for seed in range(FUZZED // FUZZED_AT_ONCE // 2):
+        frames = list(fuzzed(seed, FUZZED_AT_ONCE))
+        mail.push(queue, *frames)
+        site.gather(site.submit([site.write(), site.read()]))
+        letters = mail.take_letters(queue)
+        assert unreadable(frames) <= Counter(letter.raw for letter in letters), seed
+        assert all(letter.reason for letter in letters), seed
+    assert all(result is not None and result.ok for result in site.gather_all())
+    wait_until(mail.is_empty)
+    assert {name: worker.pid for name, worker in site.workers.items()} == pids
+    site.check(most_attempts=1)
 
 
 def test_a_rolling_restart_under_load_shows_in_no_outcome(new_site: Callable[..., FaultSite]) -> None:

@@ -31,6 +31,7 @@ def test_without_a_bug_nothing_is_found(tmp_path: Path) -> None:
         _killed_after_effect(site)
         _long_step_ignores_its_time_out(site)
         _cancelled_before_its_turn(site)
+        _paused_behind_others(site)
         site.check()
 
 
@@ -47,6 +48,17 @@ def _mixed_load(site: FaultSite) -> None:
         site.submit(steps, after=[site.runs[-1].id] if number == 3 else [])
     site.open_latch("head")
     site.gather(head, SETTLES_WITHIN_S)
+    site.gather_all(SETTLES_WITHIN_S)
+
+
+def _paused_behind_others(site: FaultSite) -> None:
+    """Three runs in line behind a fourth; the last one is paused and resumed."""
+    site.submit([site.write("head", latch=site.latch("paused"))])
+    site.wait_for("began", step="head")
+    runs = [site.submit([site.write(seconds=0.05)]) for _ in range(3)]
+    runs[-1].pause()
+    runs[-1].resume()
+    site.open_latch("paused")
     site.gather_all(SETTLES_WITHIN_S)
 
 
@@ -101,6 +113,7 @@ def _cancelled_before_its_turn(site: FaultSite) -> None:
 STORIES: dict[str, Callable[[FaultSite], None]] = {
     "a step succeeds that never ran": _few_steps,
     "an accepted run is forgotten": _few_steps,
+    "a resumed run overtakes those in line": _paused_behind_others,
     "gather loses an outcome": _few_steps,
     "gather turns the order round": _few_steps,
     "any fence may settle": _frozen_past_its_lease,

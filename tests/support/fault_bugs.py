@@ -179,6 +179,15 @@ BUGS = (
         {"call('HINCRBY', SITE, 'ticket', 1)": "call('HINCRBY', SITE, 'ticket', -1)"},
     ),
     Bug(
+        "a resumed run overtakes those in line",
+        "D",
+        {
+            "      put(R, 'away', '')\n      enter_lanes(R, lanes_ahead(R))\n": "      put(R, 'away', '')\n"
+            "      enter_lanes(R, lanes_ahead(R))\n"
+            "      for lane in string.gmatch(get(R, 'lanes'), '[^\\n]+') do call('ZADD', LANE .. lane, 0, R.id) end\n"
+        },
+    ),
+    Bug(
         "two runs are in one lane at once",
         "C",
         {"  if call('ZRANGE', LANE .. p.lane, 0, 0)[1] ~= R.id then return end\n": ""},

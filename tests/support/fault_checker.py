@@ -98,21 +98,26 @@ def _lanes(evidence: Evidence) -> dict[tuple[str, str], str]:
 
 def kept_order(evidence: Evidence) -> Iterator[str]:
     """D."""
-    lines: dict[str, list[tuple[str, str]]] = {}
-    for run in sorted(evidence.runs, key=lambda run: run.accepted):
-        for call in run.calls:
-            if call.lane and not run.left_line:
-                lines.setdefault(call.lane, []).append((run.id, call.id))
-    for lane, steps in lines.items():
+    for lane, steps in _in_line(evidence).items():
         ahead: JournalLine | None = None
         for run_id, step in steps:
             began = [line for line in evidence.began(run_id, step) if line.pid not in evidence.frozen]
             if began and ahead is not None and began[0].start_s < ahead.start_s:
                 yield (
                     f"lane {lane}: run {run_id} step {step} began before run {ahead.run} step {ahead.step}, "
-                    f"which was accepted before it: {shown((began[0], ahead))}"
+                    f"which was in line before it: {shown((began[0], ahead))}"
                 )
             ahead = max((*began, *([ahead] if ahead else [])), key=lambda line: line.start_s, default=None)
+
+
+def _in_line(evidence: Evidence) -> dict[str, list[tuple[str, str]]]:
+    """Return run and step of what is to run in each lane, in order: by place in line, then as in their runs."""
+    lines: dict[str, list[tuple[float, tuple[str, str]]]] = {}
+    for run in evidence.runs:
+        for call in run.calls:
+            if call.lane and not run.left_line:
+                lines.setdefault(call.lane, []).append((run.place_of(call.id), (run.id, call.id)))
+    return {lane: [who for _, who in sorted(line, key=lambda one: one[0])] for lane, line in lines.items()}
 
 
 def gathered_all(evidence: Evidence) -> Iterator[str]:

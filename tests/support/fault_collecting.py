@@ -39,7 +39,8 @@ def run_seen(run: Run, ledger: Ledger, events: Sequence[Mapping[str, str]], call
         gathered=callers.gathered,
         errors=callers.errors,
         cancelled=callers.cancelled,
-        left_line=any(event["event"] == "step.parked" for event in events),
+        left_line=any(event["event"] == "step.parked" for event in events) or _lost_its_place_midway(events),
+        places=_places(events, meta),
     )
 
 
@@ -72,3 +73,37 @@ def _began_ms(events: Sequence[Mapping[str, str]]) -> float:
     if all(event["event"] != "run.waiting" for event in events):
         return 0.0
     return next((int(event["at"]) / 1000 for event in events if event["event"] == "run.started"), 0.0)
+
+
+def _places(events: Sequence[Mapping[str, str]], meta: RunMeta) -> dict[str, float]:
+    """Return from when the place in line is from which each step began, of those whose run had lost an earlier one.
+
+    A paused run has left its lanes, unless it is resumed while a step of it holds one.
+    """
+    critical = {number for number in range(len(meta.steps)) if meta.at(number).lane}
+    places: dict[str, float] = {}
+    holding, place_ms = set[int](), 0.0
+    for event in events:
+        step = int(event.get("step", -1))
+        if event["event"] == "run.resumed" and not holding:
+            place_ms = int(event["at"]) / 1000
+        elif event["event"] == "step.started" and step in critical:
+            holding.add(step)
+            if place_ms:
+                places.setdefault(meta.at(step).id, place_ms)
+        elif event.get("status"):
+            holding.discard(step)
+    return places
+
+
+def _lost_its_place_midway(events: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a step was started before a pause and again after it: in the end it ran from another place."""
+    started, before = set[str](), set[str]()
+    for event in events:
+        if event["event"] == "run.resumed":
+            before |= started
+        elif event["event"] == "step.started":
+            if event["step"] in before:
+                return True
+            started.add(event["step"])
+    return False

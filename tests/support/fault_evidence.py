@@ -1,7 +1,7 @@
 """What is known after a fault test: what callers were told, what the ledger says, what steps noted, who was killed."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tests.support.fault_journal import JournalLine
@@ -52,6 +52,8 @@ class RunSeen:
         errors: What each failed gather raised.
         cancelled: Steps that were cancelled before they had begun: step id to the monotonic time when that returned.
         left_line: Whether it stepped out of its lanes, and so lost its place.
+        places: When it took the place in line from which each step began, of those whose run was paused before; by the
+            clock of ``accepted``.
     """
 
     id: str
@@ -63,6 +65,11 @@ class RunSeen:
     errors: tuple[str, ...] = ()
     cancelled: tuple[tuple[str, float], ...] = ()
     left_line: bool = False
+    places: Mapping[str, float] = field(default_factory=dict)
+
+    def place_of(self, step: str) -> float:
+        """Return when the run took the place in line from which a step began."""
+        return self.places.get(step, self.accepted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,6 +225,11 @@ class FaultSite:
         found: Any = self.redis.client.hgetall(f"{key_root(self.settings.key_prefix)}run:{run.id}")
         return sum(int(text.split("|")[2]) for name, text in found.items() if name[0] == "s" and name[1:].isdecimal())
 
+    def deaths_of(self, run: Run, index: int) -> int:
+        """Return how many deaths the ledger counts of a step."""
+        fields: Any = self.redis.client.hget(f"{key_root(self.settings.key_prefix)}run:{run.id}", f"s{index}")
+        return int(fields.split("|")[2])
+
     def cancel_step(self, run: Run, step_id: str) -> None:
         """Cancel one step and keep in evidence when that returned."""
         run.cancel_step(step_id)
