@@ -1,5 +1,5 @@
 -- resume RUN -> {seq, gone | settled | resumed, ready, more_runs}
--- The run goes on, from the tail of its lanes; one whose next step waits for long comes back with that step.
+-- The run goes on, from the tail of its lanes; one whose next step waits for long, or for a place, comes back with it.
 local R = run_of(ARGV[3])
 if not R then return {next_seq(), 'gone', {}, {}} end
 if get(R, 'state') ~= 'open' then return {next_seq(), 'settled', {}, {}} end
@@ -8,8 +8,10 @@ if get(R, 'paused') ~= '' then
   emit(R, 'run.resumed')
   local k = get(R, 'seg')
   if k ~= '' and get(R, 'away') == '1' then
-    local s = step_of(R, cursor_of(R, k))
-    if s.state ~= 'delayed' or (tonumber(s.ready) or 0) - NOW <= LANE_HOLD_MS * 1000 then
+    local i = cursor_of(R, k)
+    local s = step_of(R, i)
+    local waits_briefly = get(R, 'held' .. i) == '' and (tonumber(s.ready) or 0) - NOW <= LANE_HOLD_MS * 1000
+    if s.state ~= 'delayed' or waits_briefly then
       put(R, 'away', '')
       enter_lanes(R, lanes_ahead(R))
     end

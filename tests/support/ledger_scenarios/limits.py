@@ -843,3 +843,50 @@ def a_paused_run_is_kept_no_place(story: Story) -> None:
     (step,) = story.claim("q", 0)
     story.settle("q", 0, ok(step))
     story.left_over()
+
+
+@scenario(
+    """
+    open o: new; publish o/0 to parallel
+    open r: new; publish r/0 to critical
+    open q: new; publish nothing
+    claim 1 of o/0 by w: 0 f1 #1 after 0
+    claim 1 of r/0 by w: nothing
+    lane a: r q (held by r)
+    pause r: publish q/0 to critical
+    tick none: none; publish nothing
+    resume r: publish nothing
+    lane a: q (held by q)
+    claim 1 of q/0 by w: 0 f2 #1 after 0
+    settle q:0 f2 ok: yes; publish nothing
+    lane a: empty (held by nobody)
+    settle o:0 f1 ok: yes; publish r/0 to critical
+    lane a: r (held by r)
+    claim 1 of r/0 by w: 0 f3 #1 after 0
+    settle r:0 f3 ok: yes; publish nothing
+    left over: nothing
+    """,
+    lane_hold_s=LANE_HOLD_S,
+)
+def a_run_that_waits_for_a_place_comes_back_with_it_when_it_was_paused_meanwhile(story: Story) -> None:
+    story.join("w")
+    limits = limited(0, max_running=1)
+    story.open(run_of("o", ("parallel", "", 1), limits=limits))
+    story.open(run_of("r", ("critical", "a", 1), limits=limits))
+    story.open(run_of("q", ("critical", "a", 1)))
+    (first,) = story.claim("o", 0)
+    story.claim("r", 0)
+    story.line("a")
+    story.pause("r")
+    story.bring_due("stepout")
+    story.tick()
+    story.resume("r")
+    story.line("a")
+    (step,) = story.claim("q", 0)
+    story.settle("q", 0, ok(step))
+    story.line("a")
+    story.settle("o", 0, ok(first))
+    story.line("a")
+    (step,) = story.claim("r", 0)
+    story.settle("r", 0, ok(step))
+    story.left_over()
