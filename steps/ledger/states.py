@@ -15,12 +15,14 @@ STEP_LIFE: Final[dict[str, dict[str, str]]] = {
         "hold_back": "delayed",  # as many of it run, or have started, as its limits allow
         "publish": "published",  # a message for its parcel is on its way
         "claim": "running",  # a late or doubled message may come before the mark of its publishing
+        "pause": "waiting",  # its run leaves its lanes: its turn has yet to come
         "stop": "vacated",
     },
     "published": {
         "hold_back": "delayed",
         "claim": "running",
         "offer": "ready",  # nobody is left at work on its parcel: that is to be published once more
+        "pause": "waiting",
         "stop": "vacated",
     },
     "running": {

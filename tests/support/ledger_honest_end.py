@@ -17,6 +17,9 @@ class HonestEnd(LedgerRig):
             fate = self._fate(index, run.steps[index].fence, "ok")
             worker = run.steps[index].worker
             self.messages += self.ledger.settle(run.name, run.parcel_of(index), [fate], worker=worker).ready
+        for run in self.runs:
+            if run.paused:
+                self.messages += self.ledger.resume(run.name)
         self._work_off_messages()
         self._bring_due("retry:")
         self._tick(Beat())

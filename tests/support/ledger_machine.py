@@ -81,6 +81,8 @@ class LedgerMachine(Troubles, HonestEnd):
             "trouble": 3 * (is_running or is_settled),
             "retries_fall_due": 3 * any(not run.steps[at].is_held for run, at in self._in_state("delayed")),
             "stop": bool(open_runs) * (1 + 2 * has_line),
+            "pause": bool(self._may_be_paused()),
+            "resume": 8 * any(run.paused for run in open_runs),
             "the_grace_ends": 3 * any(run.stop for run in open_runs),
             "cancel_a_step": 2 * bool(open_runs),
             "places_are_not_taken_up": 2 * bool(self.site.kept_places()),
@@ -181,6 +183,22 @@ class LedgerMachine(Troubles, HonestEnd):
                 self.has_lost_messages = True  # watch does not say what became ready
             self.site.stop(run, "cancelled" if how == "cancel" else "timed_out")
             self.client.zadd(f"{self.root}due", {f"final:{run.name}": FAR_FUTURE_MS}, xx=True)
+
+    def _may_be_paused(self) -> list[ModelRun]:
+        """Every other run: enough happens to the rest as without a pause."""
+        return [run for run in self.runs[1::2] if run.phase == "open" and not run.paused]
+
+    def pause(self) -> None:
+        run = self._draw(self._may_be_paused())
+        with self._comparing(steps=FOLLOWS | {"pause"}, lanes=LANE_FOLLOWS):
+            self.messages += self.ledger.pause(run.name)
+            self.site.pause(run)
+
+    def resume(self) -> None:
+        run = self._draw([run for run in self.runs if run.phase == "open" and run.paused])
+        with self._comparing(steps=FOLLOWS, lanes=LANE_FOLLOWS):
+            self.messages += self.ledger.resume(run.name)
+            self.site.resume(run)
 
     def cancel_a_step(self) -> None:
         run = self._draw([run for run in self.runs if run.phase == "open"])

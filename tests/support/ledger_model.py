@@ -37,6 +37,8 @@ class ModelSite(ModelLimits):
         """Say why a parcel would be granted to a live worker, or why not."""
         if run.phase != ("body" if run.is_body(parcel) else "open") or run.stop:
             return "ended"
+        if run.paused:
+            return "paused"
         span = run.parcels[parcel]
         if not span.lane:
             return self._parallel_standing(run, span)
@@ -112,6 +114,7 @@ class ModelSite(ModelLimits):
         elif kind in GIVEN_BACK:
             step.go(GIVEN_BACK[kind])
             step.failures += kind in {"retry", "long_retry"}
+            step.waits_long = kind == "long_retry"
             run.away = run.away or (step.critical and kind in STEPS_OUT)
         else:
             step.end("settle_only" if keeps_lane else "settle", "failed" if kind == "failed" else "succeeded")
@@ -182,8 +185,21 @@ class ModelSite(ModelLimits):
             self.leave_line(run, index)
             self.follow(run, index)
             current = run.current()
-            if run.away and current is not None and run.steps[current].state != "delayed":
+            if run.away and not run.paused and current is not None and run.steps[current].state != "delayed":
                 self.come_back(run)
+
+    def pause(self, run: ModelRun) -> None:
+        run.paused = run.paused or (run.phase == "open" and not run.stop)
+        self.tidy(run)
+
+    def resume(self, run: ModelRun) -> None:
+        """Let a paused run go on; one whose next step waits for long or for a place comes back with that step."""
+        if run.phase == "open" and run.paused:
+            run.paused, current = False, run.current()
+            step = None if current is None else run.steps[current]
+            if run.away and step is not None and not (step.state == "delayed" and (step.waits_long or step.is_held)):
+                self.come_back(run)
+        self.tidy(run)
 
     def end_grace(self, run: ModelRun) -> None:
         for step in run.plain:
@@ -197,7 +213,7 @@ class ModelSite(ModelLimits):
         for _, run, index in sorted(late, key=lambda one: one[0]):
             run.steps[index].go("due")
             run.give_back(index)
-            if run.steps[index].critical and run.away:
+            if run.steps[index].critical and run.away and not run.paused:
                 self.come_back(run)
 
     def step_out(self) -> None:
@@ -228,7 +244,9 @@ class ModelSite(ModelLimits):
         if run.left == 0 and run.has_body and run.steps[-1].state == START_OF_STEP and not run.body_in_line:
             if run.stop == "cancelled":
                 run.steps[-1].end("stop", "cancelled")
-            run.stop = None
+            run.stop, run.paused = None, False
+        if run.paused and run.phase == "open" and run.holding() is None and run.current() is not None:
+            run.away = True
         ahead = run.lanes_ahead()
         for lane, line in self.lines.items():
             if run.name in line and lane not in ahead:

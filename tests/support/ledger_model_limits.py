@@ -80,7 +80,9 @@ class ModelLimits:
         step.is_held = False
         if not step.critical:
             run.give_back(index)
-            return run.running < run.max_concurrency
+            return not run.paused and run.running < run.max_concurrency
+        if run.paused:
+            return False
         if run.away:
             self.come_back(run)
         return self.lines[step.lane][0] == run.name

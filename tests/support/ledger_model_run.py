@@ -31,6 +31,7 @@ class ModelStep:
     is_cancelled: bool = False
     is_suspect: bool = False
     is_held: bool = False
+    waits_long: bool = False
     held_since: int = 0
 
     @property
@@ -63,6 +64,7 @@ class ModelRun:
     critical_first: bool
     stops_at_failure: bool
     stop: str | None = None
+    paused: bool = False
     away: bool = False
     body_in_line: bool = False
     fixed: dict[int, bytes] = field(default_factory=dict)

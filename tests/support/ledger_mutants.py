@@ -77,6 +77,10 @@ MUTANTS = (
         "  if get(R, 'off' .. i) ~= '' then return 'cancelled', 'StepCancelled', get(R, 'off' .. i) end\n",
     ),
     Mutant(
+        "a paused run keeps its place in line", "  emit(R, 'run.paused')\n  step_out(R)\n", "  emit(R, 'run.paused')\n"
+    ),
+    Mutant("a resumed run is not published again", "then\n    for parallel =", "then\n    for parallel = 1 +"),
+    Mutant(
         "what is refused is counted",
         "  if s.fence ~= fence then return '0' end\n",
         "  if s.fence ~= fence then add(SITE_COUNTS, arg, 1); return '0' end\n",
@@ -147,6 +151,30 @@ STORY_MUTANTS = (
         " and get(R, 'hold') == ''",
         "",
         story="a_run_whose_code_may_still_run_in_a_lane_is_kept",
+    ),
+    Mutant(
+        "a paused run is granted its steps",
+        " or get(R, 'paused') ~= '' or get(R, 'x'",
+        " or get(R, 'x'",
+        story="a_paused_run_starts_none_of_its_parallel_steps",
+    ),
+    Mutant(
+        "a run paused while it held its lane keeps it",
+        "      if get(R, 'paused') ~= '' then return step_out(R) end\n      return offer(R)",
+        "      return offer(R)",
+        story="a_paused_run_finishes_its_step_and_leaves_its_lane_to_others",
+    ),
+    Mutant(
+        "a paused run whose worker died keeps its lane",
+        "  if get(R, 'paused') ~= '' then return step_out(R) end\n  offer(R)\n",
+        "  offer(R)\n",
+        story="a_paused_run_whose_worker_dies_leaves_its_lane_to_others",
+    ),
+    Mutant(
+        "a resumed run holds up its lane until it has a place",
+        "get(R, 'held' .. i) == '' and (",
+        "(",
+        story="a_run_that_waits_for_a_place_comes_back_with_it_when_it_was_paused_meanwhile",
     ),
     Mutant(
         "a completion body is counted",

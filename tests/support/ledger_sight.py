@@ -37,7 +37,8 @@ def state_of_step(record: Record, parcels: Sequence[ParcelRange], index: int) ->
     number = next(k for k, parcel in enumerate(parcels) if parcel.first <= index <= parcel.last)
     if not _is_reached(record, parcels, number, index):
         return "ready" if raw == "ready" else "waiting"
-    return "published" if record.get(b"pub%d" % number) == b"1" else "ready"
+    is_claimable = record.get(b"pub%d" % number) == b"1" and not record.get(b"paused")
+    return "published" if is_claimable else "ready"
 
 
 def _is_reached(record: Record, parcels: Sequence[ParcelRange], number: int, index: int) -> bool:
