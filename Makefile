@@ -47,8 +47,8 @@ soak: $(VENV)/.installed-dev ## Random kills under a steady load, for MINUTES (1
 	$(BIN)/python -m dev.soak $(or $(MINUTES),10) $(SEED)
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev ## Compare with plain Celery on this machine (BENCH_ARGS="...")
-	$(BIN)/python -m bench $(BENCH_ARGS)
+bench: $(VENV)/.installed-dev ## Compare with plain Celery, or with a commit: COMPARE=HEAD~1 (BENCH_ARGS="...")
+	$(BIN)/python -m bench $(if $(COMPARE),'--compare=$(COMPARE)') $(BENCH_ARGS)
 
 .PHONY: format
 format: $(VENV)/.installed-dev ## Mend what can be mended by machine

@@ -1,1 +1,1 @@
-"""The benchmark: Stepline and plain Celery run the same batches of steps, on one machine, in one run."""
+"""The benchmark: Stepline beside plain Celery, or beside itself at another commit, on one machine, in one run."""

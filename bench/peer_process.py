@@ -41,12 +41,15 @@ class PeerProcess:
         module: What to run, as ``python -m`` has it.
         environment: All of its variables.
         folder: Its working folder; its log is kept there.
+        python: The interpreter that runs it.
 
     Raises:
         PeerBroke: It did not start.
     """
 
-    def __init__(self, module: str, *, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, module: str, *, environment: Mapping[str, str], folder: Path, python: str = sys.executable
+    ) -> None:
         self._module = module
         self._log = folder / "peer.log"
         # Were we killed while it waits for Celery, whose Redis ends with us, it would wait for long.
@@ -54,7 +57,7 @@ class PeerProcess:
         with self._log.open("wb") as log:
             # In a session of its own, Ctrl-C on the terminal is ours alone: we stop the peer.
             self._process = subprocess.Popen(
-                [*leashed, sys.executable, "-m", module],
+                [*leashed, python, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -152,11 +155,17 @@ class PeerProcess:
         return PeerBroke(f"{self._module} {how}; its log ends:\n{tail}")
 
 
-def peer_environment(folder: Path, redis_url: str) -> dict[str, str]:
-    """Return an environment in which nothing of the user's settings changes what is measured."""
+def peer_environment(folder: Path, redis_url: str, *, root: Path = PACKAGE_ROOT) -> dict[str, str]:
+    """Return an environment in which nothing of the user's settings changes what is measured.
+
+    Args:
+        folder: Where the peer keeps its files.
+        redis_url: Its Redis.
+        root: The folder of the packages that it runs.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STEPLINE_", "CELERY_"))}
     ours = {
-        "PYTHONPATH": str(PACKAGE_ROOT),
+        "PYTHONPATH": str(root),
         REDIS_VARIABLE: redis_url,
         "STEPLINE_DATA_DIR": str(folder / "site"),
         "STEPLINE_STEP_MODULES": STEP_MODULE,

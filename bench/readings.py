@@ -140,7 +140,7 @@ def as_document(readings: Readings) -> dict[str, Any]:
         "versions": readings.versions,
         "others": readings.others,
         "orders": readings.orders,
-        "readings": [_reading_document(reading) for reading in readings.all],
+        "readings": [reading_document(reading) for reading in readings.all],
         "idle": [
             {"row": one.row, "idle_s": one.idle_s, "pss_mb": one.pss_mb, "redis": _counts_document(one.counts)}
             for one in readings.idle
@@ -148,7 +148,8 @@ def as_document(readings: Readings) -> dict[str, Any]:
     }
 
 
-def _reading_document(reading: Reading) -> dict[str, Any]:
+def reading_document(reading: Reading) -> dict[str, Any]:
+    """Return a reading as JSON has it."""
     return {
         "row": reading.row,
         "workload": reading.workload,

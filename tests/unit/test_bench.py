@@ -359,5 +359,5 @@ def test_the_page_on_performance_names_every_workload_and_option(capsys: pytest.
     with pytest.raises(SystemExit):
         Options.parse(["--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
-    assert len(options) == 6
+    assert len(options) == 8
     assert [one for one in [*options, *BY_NAME, MEMORY] if f"`{one}" not in page] == []
