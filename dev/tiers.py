@@ -42,6 +42,9 @@ GIVE_WAY: Final = dict.fromkeys(("unit", "integration"), ("nice", "-n", "10"))
 
 COVERAGE: Final = (sys.executable, "-m", "coverage")
 
+RECOMPILES: Final = "PYTHONDONTWRITEBYTECODE"
+"""Not handed on: each of some thousand processes would compile all of our modules anew, a seventh of its start."""
+
 
 @dataclass(frozen=True, slots=True)
 class TierResult:
@@ -116,7 +119,8 @@ def _cover(*, is_judged: bool) -> bool:
 
 def _run(*command: str, output: IO[bytes] | None = None) -> int:
     # An absolute path, because the processes that tests start run in folders of their own.
-    environ = {**os.environ, "COVERAGE_FILE": str(REPORTS / ".coverage")}
+    kept = {name: value for name, value in os.environ.items() if name != RECOMPILES}
+    environ = {**kept, "COVERAGE_FILE": str(REPORTS / ".coverage")}
     return subprocess.run(command, cwd=ROOT, env=environ, stdout=output, stderr=output, check=False).returncode
 
 

@@ -21,7 +21,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page_site(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteForTests]:
     """One site for all pages; its workers know the steps of the project."""
     folder = tmp_path_factory.mktemp("site")

@@ -9,6 +9,7 @@ from tests.support.ledger_comparison import Walked
 from tests.support.ledger_machine import LedgerMachine
 from tests.support.ledger_rig import UNHURRIED
 from tests.support.ledgers import ledger_on
+from tests.support.uncovered import uncovered
 
 
 def run_machine(client: Any, *, examples: int, verbs: int = 30, number: int = 0, **changes: Any) -> Walked:
@@ -40,7 +41,8 @@ def run_machine(client: Any, *, examples: int, verbs: int = 30, number: int = 0,
         "suppress_health_check": list(HealthCheck),
         **changes,
     }
-    run_state_machine_as_test(OnThisRedis, settings=settings(**how))
+    with uncovered():
+        run_state_machine_as_test(OnThisRedis, settings=settings(**how))
     return walked
 
 

@@ -40,6 +40,15 @@ ENDED_WELL = ("0", str(-signal.SIGTERM))
 SIGNS = {"up": b"up (pid", "worker": b"is ready", "flower": b"is at http"}
 """What a command of ours that goes on writes when it is ready."""
 
+AT_ONCE = {
+    "stepline": f"""case " $1 $(env)" in
+" up "*|" worker "*|" flower "*|*{EXAMPLE_HOST}*) ;;
+*) exec '{VENV / "stepline"}' "$@" ;;
+esac
+"""
+}
+"""Shell for what needs no hand; else each of a page's many commands would start Python twice."""
+
 
 class Refused(Exception):
     """A block asks for what is not there; the text says what."""
@@ -118,7 +127,9 @@ def install(state: Path) -> Path:
     folder.mkdir()
     for name in COMMANDS:
         script = folder / name
-        script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.support.page_commands {name} "$@"\n')
+        script.write_text(
+            f'#!/bin/sh\n{AT_ONCE.get(name, "")}exec {sys.executable} -m tests.support.page_commands {name} "$@"\n'
+        )
         script.chmod(0o755)
     return folder
 

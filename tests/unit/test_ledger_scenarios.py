@@ -1,5 +1,8 @@
 """Every script of the ledger answers as it must, on fakeredis."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import redis
 
@@ -17,20 +20,25 @@ def test_a_story_is_told_as_expected(scenario: Scenario) -> None:
 
 
 def test_the_stories_run_every_script() -> None:
-    client, used = fake_client(), set()
-    digests = {script.digest: name for name, script in SCRIPTS.items()}
+    missing = {script.digest: name for name, script in SCRIPTS.items()}
+    for scenario in reversed(SCENARIOS):  # the scripts that few stories run are those of the last ones
+        if not missing:
+            break
+        scenario.told_by(noting_client(lambda digest: missing.pop(digest, None)))
+    assert list(missing.values()) == []
+
+
+def noting_client(note: Callable[[str], object]) -> Any:
+    """Return an empty Redis of its own that tells which scripts are run."""
+    client = fake_client()
     run = client.evalsha
 
     def noting(digest: str, *arguments: object) -> object:
-        used.add(digest)
+        note(digest)
         return run(digest, *arguments)
 
     client.evalsha = noting
-    for scenario in SCENARIOS:
-        if used >= set(digests):
-            break
-        scenario.told_by(client)
-    assert {name for digest, name in digests.items() if digest not in used} == set()
+    return client
 
 
 @pytest.mark.parametrize("mutant", STORY_MUTANTS, ids=str)
