@@ -10,14 +10,11 @@ from bench.commits import short
 from bench.markdown import table
 from bench.options import Options
 from bench.paired_rounds import TURNS
-from bench.pairs import Cost, Judgement, Pair, Pairs, Ratio, batch_s
+from bench.pairs import ROUNDS_FOR_SPREAD, Cost, Judgement, Pair, Pairs, Ratio, batch_s
 from bench.readings import CpuTime, Reading
 from bench.samples import Summary
 
 MS_PER_S: Final = 1000.0
-
-ROUNDS_FOR_SPREAD: Final = 5
-"""With fewer, the spread says little."""
 
 HOW_COMPARED: Final = (
     "Median milliseconds from submit to the last result; of batches that are under way together, their whole time by "
@@ -98,7 +95,7 @@ def _verdict(found: Sequence[Ratio], options: Options) -> str:
         if judgement is not Judgement.WITHIN
     ] or ["none"]
     if any(judgement is Judgement.UNCLEAR for _, judgement in judged):
-        lines.append("UNCLEAR: the median is over the limit, but the spread reaches below it; more rounds would tell")
+        lines.append("UNCLEAR: over the limit, but so may noise be; more rounds would tell")
     if options.rounds < ROUNDS_FOR_SPREAD:
-        lines.append(f"rounds: {options.rounds}; with fewer than {ROUNDS_FOR_SPREAD} the spread says little")
+        lines.append(f"rounds: {options.rounds}; with fewer than {ROUNDS_FOR_SPREAD} none is called over the limit")
     return "\n".join(lines)

@@ -12,7 +12,10 @@ from bench.redis_counts import RedisCounts
 from bench.workloads import WORKLOADS, Workload
 
 COVERED: Final = 0.9
-"""How likely the spread holds the true median ratio, where there are rounds enough for that (5)."""
+"""How likely the spread holds the true median ratio, where there are rounds enough for that."""
+
+ROUNDS_FOR_SPREAD: Final = 5
+"""So many: with fewer, not even a spread from the least to the most is as likely, and none can tell noise apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +87,11 @@ class Ratio:
         return cls(workload=workload, median=median, least=least, most=most, rounds=tuple(rounds))
 
     def judge(self, limit: float) -> Judgement:
-        """Say whether it is over a limit: beyond noise only where the whole spread is."""
+        """Say whether it is over a limit: beyond noise only where the whole spread is, of rounds enough."""
         if self.median <= limit:
             return Judgement.WITHIN
-        return Judgement.OVER if self.least > limit else Judgement.UNCLEAR
+        is_beyond_noise = self.least > limit and len(self.rounds) >= ROUNDS_FOR_SPREAD
+        return Judgement.OVER if is_beyond_noise else Judgement.UNCLEAR
 
 
 def ratios(pairs: Pairs) -> list[Ratio]:

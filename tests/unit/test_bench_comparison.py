@@ -81,10 +81,12 @@ def test_the_spread_holds_the_median_nine_times_of_ten_where_there_are_rounds_en
         ((1.15, 1.2, 1.3, 1.2, 1.2), Judgement.UNCLEAR),
         ((1.1, 1.15, 1.2, 1.3, 1.0), Judgement.WITHIN),
         ((0.5,), Judgement.WITHIN),
-        ((1.16,), Judgement.OVER),
+        ((1.3, 1.3, 1.3, 1.3), Judgement.UNCLEAR),
     ],
 )
-def test_a_ratio_is_over_only_where_its_whole_spread_is(round_ratios: tuple[float, ...], judgement: Judgement) -> None:
+def test_a_ratio_is_over_only_where_its_whole_spread_is_and_of_rounds_enough(
+    round_ratios: tuple[float, ...], judgement: Judgement
+) -> None:
     assert Ratio.of(BY_NAME["noop1"], rounds_of(*round_ratios)).judge(1.15) is judgement
 
 
@@ -169,7 +171,7 @@ def test_an_environment_of_its_own_is_told(
         ((1.3, 1.3, 1.3, 1.3, 1.3), ["--no-targets"], 0, "OVER "),
         ((1.3, 1.3, 1.3, 1.3, 1.3), ["--limit", "1.4"], 0, "```\nnone\n```"),
         ((1.1, 1.3, 1.3, 1.3, 1.3), [], 0, "more rounds would tell"),
-        ((1.0, 1.0), ["--rounds", "2"], 0, "none\nrounds: 2; with fewer than 5 the spread says little"),
+        ((1.0, 1.0), ["--rounds", "2"], 0, "none\nrounds: 2; with fewer than 5 none is called over"),
     ],
 )
 def test_a_ratio_over_the_limit_beyond_noise_is_exit_code_1(
@@ -195,7 +197,7 @@ def test_the_document_holds_every_turn_and_the_judgements(compared: list[Pair], 
         {"commit": "fedcba0987654321", "is_changed": True},
     )
     assert document["ratios"] == [
-        {"workload": "noop1", "ratio": 1.5, "spread": [1.5, 1.5], "rounds": [1.5, 1.5], "judgement": "over"}
+        {"workload": "noop1", "ratio": 1.5, "spread": [1.5, 1.5], "rounds": [1.5, 1.5], "judgement": "unclear"}
     ]
     assert [turn["before"]["seconds"] for turn in document["turns"]] == [[0.01], [0.01]]
 
