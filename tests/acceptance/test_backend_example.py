@@ -23,7 +23,7 @@ from examples.backend.orchestration import VIEWS
 from producer.cli.live import live_workers_by
 from producer.launcher.supervisor import Site
 from tests.support.ledgers import running_server, server_programs
-from tests.support.processes import ROOT, clean_environment, wait_until
+from tests.support.processes import ROOT, clean_environment, untraced, wait_until
 
 CLIENTS = 20
 REQUESTS_EACH = 10
@@ -320,11 +320,6 @@ def one_round(port: int) -> Round:
     before = CpuTimes.now()
     done = subprocess.run(command, cwd=ROOT, env=untraced(clean_environment()), capture_output=True, check=True)
     return Round(took_ms=tuple(json.loads(done.stdout)), others_share=CpuTimes.now().others_share_since(before))
-
-
-def untraced(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which no coverage is measured: what is timed must be what users run."""
-    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

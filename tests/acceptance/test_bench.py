@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.code_repositories import commit_all, copy_project, git
-from tests.support.processes import ROOT, clean_environment, command_of, processes_naming, python_program, wait_until
+from tests.support.processes import (
+    ROOT,
+    clean_environment,
+    command_of,
+    processes_naming,
+    python_program,
+    untraced,
+    wait_until,
+)
 
 QUICK = ("-m", "bench", "--quick", "--only", "view")
 
@@ -15,7 +23,7 @@ QUICK = ("-m", "bench", "--quick", "--only", "view")
 def test_one_workload_is_measured_on_both_peers_and_nothing_is_left(tmp_path: Path) -> None:
     document = tmp_path / "figures.json"
     arguments = [*QUICK, "--only", "memory", "--idle", "0", "--no-targets", "--json", str(document)]
-    with python_program(arguments, environment=clean_environment(TMPDIR=str(tmp_path)), cwd=ROOT) as bench:
+    with python_program(arguments, environment=untraced(clean_environment(TMPDIR=str(tmp_path))), cwd=ROOT) as bench:
         table, progress = bench.communicate(timeout=120)
     assert bench.returncode == 0, progress
     assert "| ten-sleep view (limit 117) | plain Celery |" in table
@@ -35,7 +43,7 @@ def test_one_workload_is_measured_on_both_peers_and_nothing_is_left(tmp_path: Pa
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_benchmark_ends_all_that_it_started(tmp_path: Path, signum: signal.Signals) -> None:
-    with python_program(list(QUICK), environment=clean_environment(TMPDIR=str(tmp_path)), cwd=ROOT) as bench:
+    with python_program(list(QUICK), environment=untraced(clean_environment(TMPDIR=str(tmp_path))), cwd=ROOT) as bench:
         wait_until(lambda: any(has_worker(pid) for pid in processes_naming(str(tmp_path))))
         bench.send_signal(signum)
         table, progress = bench.communicate(timeout=60)
@@ -58,9 +66,8 @@ def test_the_code_of_both_commits_is_what_runs_and_nothing_is_left(tmp_path: Pat
     make_packages_tell(project, "after")
     status = git(project, "status", "--porcelain")
     wanted = ["--compare", "HEAD", "--quick", "--only", "noop1", "--no-targets", "--json", str(document)]
-    # Measuring the coverage of code that is gone afterwards would be in vain.
-    kept = {name: text for name, text in clean_environment().items() if not name.startswith("COVERAGE")}
-    environment = {**kept, "PYTHONPATH": str(project), "TMPDIR": str(scratch), "TOLD_IN": str(told)}
+    own = {"PYTHONPATH": str(project), "TMPDIR": str(scratch), "TOLD_IN": str(told)}
+    environment = untraced(clean_environment(**own))
     with python_program(["-m", "bench", *wanted], environment=environment, cwd=project) as bench:
         report, progress = bench.communicate(timeout=120)
     assert bench.returncode == 0, progress

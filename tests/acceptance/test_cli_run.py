@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from config.settings import Settings
 from producer.launcher.embedded import EmbeddedRedis
 from tests.support.processes import ROOT, clean_environment, processes_naming, wait_until
+from tests.support.worker_sites import WorkerSite
 
 SCHEMAS = {
     name: json.loads(text)
@@ -58,11 +59,11 @@ def test_people_see_lines_and_a_table(data_dir: Path) -> None:
     assert "ok: 1 of 1 succeeded" in done.stdout
 
 
-def test_a_step_that_fails_is_exit_code_1(data_dir: Path) -> None:
-    done = _finish(data_dir, "run", "GetTroubleStep", "--json")
+def test_a_step_that_fails_is_exit_code_1(site: WorkerSite, data_dir: Path) -> None:
+    done = _finish(data_dir, "run", "GetFailureStep", "--json", **_joining(site))
     assert done.returncode == 1
     error = json.loads(done.stdout)["outcomes"][0]["error"]
-    assert (error["type"], error["message"]) == ("ValueError", "as it was told to")
+    assert (error["type"], error["message"]) == ("ValueError", "no luck")
 
 
 def test_bad_input_is_exit_code_2_and_starts_nothing(data_dir: Path) -> None:
@@ -92,9 +93,9 @@ def test_a_gather_that_times_out_is_exit_code_4(data_dir: Path) -> None:
     assert not processes_naming(str(data_dir))
 
 
-def test_a_full_queue_is_exit_code_5(data_dir: Path) -> None:
-    numbers = ["--params", '{"numbers": [1]}']
-    done = _finish(data_dir, "run", "GetSumStep", "GetSumStep", *numbers, "--json", STEPLINE_QUEUE_LIMIT="1")
+def test_a_full_queue_is_exit_code_5(site: WorkerSite, data_dir: Path) -> None:
+    limit = {"STEPLINE_QUEUE_LIMIT": "1"}
+    done = _finish(data_dir, "run", "GetFailureStep", "GetFailureStep", "--json", **_joining(site), **limit)
     assert done.returncode == 5, done.stderr
     assert json.loads(done.stdout)["error"]["type"] == "QueueFull"
 
@@ -138,6 +139,11 @@ def test_the_exit_code_of_bad_usage_is_2_without_a_traceback(data_dir: Path) -> 
     done = _finish(data_dir, "run", "GetSumStep", "--params", "{")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def _joining(site: WorkerSite) -> dict[str, str]:
+    """Return the settings of a command that joins a site: what it shows needs none of its own."""
+    return {name: value for name, value in site.joining().items() if name.startswith("STEPLINE_")}
 
 
 def _status_of_run(data_dir: Path, run_id: str) -> str:

@@ -77,6 +77,13 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module")
+def lasting_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
+    """A site for tests that leave it up, whatever they do to its processes."""
+    with _site(tmp_path_factory.mktemp("lasting") / "data") as site:
+        yield site
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_of_it_in_time(data_dir: Path, signum: signal.Signals) -> None:
     with _site(data_dir, "--scale", "parallel=2") as site:
@@ -148,27 +155,31 @@ def test_when_the_site_is_killed_while_steps_run_its_workers_do_not_wait_for_red
         wait_until(lambda: not [pid for pid in processes if is_alive(pid)], ABANDONED_S)
 
 
-def test_a_worker_that_dies_is_started_again_and_works(data_dir: Path) -> None:
-    with _site(data_dir) as site:
-        first = site.worker("parallel")
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: "parallel-1 was ended by signal 9" in site.log())
-        outcome = _run(data_dir, "GetSumStep", "--params", '{"numbers": [1, 2]}')["outcomes"][0]
-        assert (outcome["status"], outcome["value"]) == ("succeeded", 3)
+def test_a_second_site_on_the_same_folder_is_refused(lasting_site: RunningSite) -> None:
+    done = _finish(lasting_site.data_dir, "up")
+    assert done.returncode == 2
+    assert f"process {lasting_site.process.pid}" in done.stderr
 
 
-def test_a_run_survives_the_restart_of_redis(data_dir: Path) -> None:
-    with _site(data_dir) as site:
-        os.kill(site.redis(), signal.SIGTERM)
-        wait_until(lambda: "redis ended with code 0" in site.log())
-        assert _run(data_dir, "GetSumStep", "--params", '{"numbers": [1, 2]}')["ok"]
+def test_steps_of_the_workers_are_listed_by_who_has_no_code(lasting_site: RunningSite) -> None:
+    done = _finish(lasting_site.data_dir, "steps", "--json", STEPLINE_STEP_MODULES="")
+    listed = {one["name"]: one for one in json.loads(done.stdout)}
+    assert (listed["GetSumStep"]["registered"], listed["GetSumStep"]["on_workers"]) == (False, True)
+    assert listed["GetSumStep"]["schema"]["required"] == ["numbers"]
 
 
-def test_a_second_site_on_the_same_folder_is_refused(data_dir: Path) -> None:
-    with _site(data_dir) as site:
-        done = _finish(data_dir, "up")
-        assert done.returncode == 2
-        assert f"process {site.process.pid}" in done.stderr
+def test_a_worker_that_dies_is_started_again_and_works(lasting_site: RunningSite) -> None:
+    first = lasting_site.worker("parallel")
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: "parallel-1 was ended by signal 9" in lasting_site.log())
+    outcome = _run(lasting_site.data_dir, "GetSumStep", "--params", '{"numbers": [1, 2]}')["outcomes"][0]
+    assert (outcome["status"], outcome["value"]) == ("succeeded", 3)
+
+
+def test_a_run_survives_the_restart_of_redis(lasting_site: RunningSite) -> None:
+    os.kill(lasting_site.redis(), signal.SIGTERM)
+    wait_until(lambda: "redis ended with code 0" in lasting_site.log())
+    assert _run(lasting_site.data_dir, "GetSumStep", "--params", '{"numbers": [1, 2]}')["ok"]
 
 
 def test_one_more_worker_can_join_a_site(data_dir: Path) -> None:
@@ -180,14 +191,6 @@ def test_one_more_worker_can_join_a_site(data_dir: Path) -> None:
         assert f"-{worker.pid}-" in outcome["worker"]
         worker.terminate()
         assert worker.wait(STOP_S) == 0
-
-
-def test_steps_of_the_workers_are_listed_by_who_has_no_code(data_dir: Path) -> None:
-    with _site(data_dir):
-        done = _finish(data_dir, "steps", "--json", STEPLINE_STEP_MODULES="")
-    listed = {one["name"]: one for one in json.loads(done.stdout)}
-    assert (listed["GetSumStep"]["registered"], listed["GetSumStep"]["on_workers"]) == (False, True)
-    assert listed["GetSumStep"]["schema"]["required"] == ["numbers"]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from examples.view_switch.ten_sleeps import SLEEPS_MS
 from examples.view_switch.views import VIEW_SWITCH
-from tests.support.processes import ROOT, clean_environment, processes_naming
+from tests.support.processes import ROOT, clean_environment, processes_naming, untraced
 
 DEMO_S = 120.0
 """For the whole demo on a machine that has other things to do."""
@@ -94,7 +94,7 @@ def _checkout(folder: Path) -> Path:
 def _demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "examples.view_switch", *arguments],
-        env=clean_environment(**{"TMPDIR": tempfile.gettempdir(), **variables}),
+        env=untraced(clean_environment(**{"TMPDIR": tempfile.gettempdir(), **variables})),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -14,13 +14,16 @@ from typing import Any
 
 from producer.launcher.redis_server import find_server
 from tests.support.compose_files import filled_in, load_compose, seconds
-from tests.support.processes import clean_environment, wait_until
+from tests.support.processes import clean_environment, untraced
 
 REDIS_PORT = "6379"
 FLOWER_PORT = "5555"
 
 HEALTHY_S = 40.0
 """Within this time a service is healthy, on a machine that has other things to do."""
+
+CHECK_PAUSE_S = 0.25
+"""Between two health checks: each is a program of its own, and would keep the services from what it waits for."""
 
 
 class ComposeSite:
@@ -60,7 +63,7 @@ class ComposeSite:
     def environment(self, name: str) -> dict[str, str]:
         """Return the variables that the processes of a service see."""
         given = {key: self._local(value) for key, value in self._services[name].get("environment", {}).items()}
-        return clean_environment(**given, HOME=str(self.app))
+        return untraced(clean_environment(**given, HOME=str(self.app)))
 
     def check_health(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run the health check of a service once, for no longer than the file allows."""
@@ -81,11 +84,15 @@ class ComposeSite:
             ended = [process.returncode for process in self._processes[name] if process.poll() is not None]
             assert not ended, f"{name} ended with {ended}:\n{self.log(name)}"
             assert time.monotonic() < give_up_at, f"{name} is not healthy: {checked.stderr}\n{self.log(name)}"
+            time.sleep(CHECK_PAUSE_S)
 
     def wait_until_unhealthy(self, name: str) -> str:
         """Wait until the health check fails; return what it says."""
-        wait_until(lambda: self.check_health(name).returncode, HEALTHY_S)
-        return self.check_health(name).stderr
+        give_up_at = time.monotonic() + HEALTHY_S
+        while not (checked := self.check_health(name)).returncode:
+            assert time.monotonic() < give_up_at, f"{name} is still healthy\n{self.log(name)}"
+            time.sleep(CHECK_PAUSE_S)
+        return checked.stderr
 
     def stop(self, name: str) -> tuple[list[int], float]:
         """Stop a service as Compose does, with no longer than its grace; return exit codes and seconds taken.

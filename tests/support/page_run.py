@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support import page_commands
 from tests.support.fenced_blocks import Block
-from tests.support.processes import clean_environment
+from tests.support.processes import clean_environment, untraced
 
 BLOCK_TIMEOUT_S = 40.0
 """For one shell block; the slowest takes a few seconds."""
@@ -113,7 +113,7 @@ def page_run(
     taken = socket.create_server(("127.0.0.1", 0))
     own = {"STEPLINE_DATA_DIR": str(folder / "data"), "STEPLINE_FLOWER_PORT": str(taken.getsockname()[1])}
     environment = {
-        **clean_environment(**own),
+        **untraced(clean_environment(**own)),
         **(variables or {}),
         "PATH": path,
         "PAGE_STATE": str(state),
