@@ -89,15 +89,38 @@ class BrokerClient(PrefixedStrictRedis):  # type: ignore[misc]
 
 
 class BrokerQoS(RedisQoS):  # type: ignore[misc]
-    """Takes a message also where Redis has no room for the note that it was taken.
+    """Does without its notes in Redis of what was taken where it must; nothing hangs on them.
 
-    Without this the worker would end, and the message, which has left its queue, with it. Nothing hangs on the note: if
-    the worker dies, its keeper's colleagues publish the parcel again.
+    If a worker dies, other workers' keepers publish its parcels again; a message whose note nobody removes is given out
+    again by kombu after the visibility time-out, and claims make that harmless.
     """
 
     def append(self, message: Any, delivery_tag: Any) -> None:
-        """Note that a message was taken."""
+        """Note that a message was taken, also where Redis has no room for the note.
+
+        Without this the worker would end, and the message, which has left its queue, with it.
+        """
         try:
             super().append(message, delivery_tag)
         except OutOfMemoryError:
             QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: Any) -> None:
+        """Forget a message, also where the connection is lost.
+
+        Celery logs such an error and goes on: with a prefetch of one, a message that is never forgotten would be the
+        last that the worker ever took.
+        """
+        try:
+            super().ack(delivery_tag)
+        except Exception:
+            QoS.ack(self, delivery_tag)
+            raise
+
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Forget a message, also where the connection is lost; see `ack`."""
+        try:
+            super().reject(delivery_tag, requeue)
+        except Exception:
+            QoS.ack(self, delivery_tag)
+            raise

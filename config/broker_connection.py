@@ -130,13 +130,14 @@ class _Ours:
         """Return the transport of the URL, or ours in place of kombu's for Redis."""
         return _ours(super().get_transport_cls())  # type: ignore[misc]
 
-    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+    def _ensure_connection(self, errback: Any = None, max_retries: Any = None, *pace: Any, **options: Any) -> Any:
         """Connect, trying again at a pace of its own where the caller names none.
 
         Kombu's is 2 s, 4 s and so on up to 30 s, the same for all: whoever lost a broker at the same moment would come
         back to it at the same moment, and late.
         """
-        return super()._ensure_connection(*args, **{**_pace(), **options})  # type: ignore[misc]
+        options = options if pace else {**_pace(), **options}
+        return super()._ensure_connection(errback, max_retries, *pace, **options)  # type: ignore[misc]
 
 
 def _pace() -> dict[str, float]:

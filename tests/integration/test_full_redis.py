@@ -3,14 +3,10 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
-from kombu.transport.redis import QoS as RedisQoS
-from redis.exceptions import OutOfMemoryError
 
 from config import broker_client
-from config.broker_client import BrokerQoS
 from steps.errors import StoreFull
 from steps.ledger import Ledger
 from steps.ledger.keys import key_root
@@ -132,18 +128,6 @@ def test_what_becomes_ready_is_published_in_a_full_redis(real: RealSite) -> None
         assert real.publisher.publish([Ready("r", 1, "critical", 1), Ready("r", 2, "parallel", 2)])
         assert (real.messages("critical"), real.messages("parallel")) == (1, 3)
         assert all(key.startswith(b"stepline:broker:") for key in keys(real))
-
-
-def test_a_worker_that_cannot_note_what_it_took_takes_it_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis 6.2 makes no exceptions."""
-
-    def refuse(*_: object) -> None:
-        raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
-
-    monkeypatch.setattr(RedisQoS, "append", refuse)
-    taken = BrokerQoS(SimpleNamespace(do_restore=False))
-    taken.append("message", "tag")
-    assert taken.get("tag") == "message"
 
 
 def test_a_server_that_makes_no_exceptions_is_taken_at_its_word(

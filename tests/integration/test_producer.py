@@ -18,6 +18,7 @@ from steps.errors import (
     GatherTimeout,
     InvalidBatch,
     QueueFull,
+    RunLost,
     RunUnknown,
     SubmitUnknown,
     UnknownStep,
@@ -183,6 +184,24 @@ def test_a_submit_whose_answer_is_lost_says_so_and_can_be_attached_to(
     run = producer.attach(unknown.value.run_id)
     work(real, run.id)
     assert run.gather(timeout=WAIT_S).ok
+
+
+def test_a_submit_to_a_redis_that_came_back_empty_is_planned_anew(
+    real: RealSite, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[object] = []
+    plan = producer.plan
+    monkeypatch.setattr(producer, "plan", lambda batch: planned.append(batch) or plan(batch))
+    lost = producer.submit(["GetStep"])
+    real.client.flushall()
+    run = producer.submit(["GetStep"])
+    assert len(planned) == 3
+    work(real, run.id)
+    assert not run.gather(timeout=WAIT_S).rolled_back
+    with pytest.raises(RunLost):
+        lost.gather(timeout=WAIT_S)
+    with pytest.raises(RunLost):
+        next(lost.outcomes())
 
 
 def test_without_redis_a_submit_is_refused_within_its_time_outs() -> None:

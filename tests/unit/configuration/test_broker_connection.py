@@ -94,3 +94,11 @@ def test_each_connection_tries_again_at_a_pace_of_its_own(monkeypatch: pytest.Mo
         assert most_s / 2 <= min(found) <= max(found) <= most_s
     app.connection_for_read().ensure_connection(max_retries=1, interval_start=0)
     assert asked[-1]["interval_start"] == 0
+
+
+def test_a_pace_that_is_named_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(Connection, "_ensure_connection", lambda _, *given, **options: asked.append((given, options)))
+    connection = make_app(Settings(), broker_url=URL).connection_for_read()
+    connection.ensure_connection(print, 2, 0, 0.2, 0.5, reraise_as_library_errors=False)
+    assert asked == [((print, 2, 0, 0.2, 0.5), {"reraise_as_library_errors": False})]
