@@ -1,21 +1,25 @@
 """Messages sent twice or not at all, workers added, steps that nobody knows, runs cancelled or not waited for."""
 
+import json
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from producer.inbox import Inbox
+from producer.launcher.child import Child
 from steps.ledger.keys import inbox_key
 from steps.ledger.ledger import INBOX_CAP
 from steps.ledger.records import Ready
 from tests.support.broken_frames import FRAMES, MESSAGES, fuzzed
+from tests.support.fault_bugs import IMPATIENT_BROKER, RESTORED
 from tests.support.fault_checker import violations
+from tests.support.fault_load import Load
 from tests.support.fault_mail import FaultMail, unreadable
 from tests.support.fault_sites import FaultSite
 from tests.support.processes import ROOT, wait_until
@@ -23,6 +27,8 @@ from tests.support.processes import ROOT, wait_until
 COPIES = 10
 CANCELLED_WITHIN_S = 5.0
 MANY = 10_000
+ROLLING_RESTARTS = 20
+SLOWEST_MS = 10_000
 MIB = 1024 * 1024
 FUZZED, FUZZED_AT_ONCE = 10_000, 500
 """Half of them go to either queue."""
@@ -65,6 +71,18 @@ def test_the_same_message_ten_times_runs_nothing_twice(new_site: Callable[..., F
         site.gather(runs[0])
     assert all(result is not None and result.ok for result in site.gather_all())
     assert {one.attempts for run in runs for one in run.gather().outcomes} == {1}
+    site.check(most_attempts=1)
+
+
+def test_a_step_whose_message_the_broker_delivers_twice_runs_once(new_site: Callable[..., FaultSite]) -> None:
+    impatient = {"STEPLINE_VISIBILITY_TIMEOUT_S": "1"}
+    site = new_site(scale={"critical": 2, "parallel": 2}, plant=IMPATIENT_BROKER, variables=impatient)
+    long = site.submit([site.write("long", seconds=6), site.read("long_too", seconds=6)], order="overlap")
+    behind = [site.submit([site.write(), site.read()]) for _ in range(5)]
+    results = [site.gather(run) for run in (long, *behind)]
+    assert all(result is not None and result.ok for result in results)
+    restored = Counter(json.loads(line)["queue"] for line in site.noted(RESTORED))
+    assert min(restored["critical"], restored["parallel"]) >= 1, restored
     site.check(most_attempts=1)
 
 
@@ -127,9 +145,11 @@ def test_ten_thousand_queued_and_a_hundred_running_steps_are_cancelled_in_time(
     site.check()
 
 
-@pytest.mark.parametrize("name", ["WritePlainFaultStep", "GetPlainFaultStep"])
+@pytest.mark.parametrize(
+    "name", ["WritePlainFaultStep", "GetPlainFaultStep", "WriteWithContextFaultStep", "GetWithContextFaultStep"]
+)
 def test_ten_thousand_steps_settle_in_flat_memory(new_site: Callable[..., FaultSite], name: str) -> None:
-    """In one lane, and side by side; of steps that note nothing, the ledger and the caller are asked."""
+    """In one lane, and side by side, with ``ctx`` and without; of what was done, ledger and caller are asked."""
     site = new_site(scale={"critical": 1, "parallel": 1})
     assert site.producer.run([name] * 500, timeout=60).ok
     before = _memory(site)
@@ -183,17 +203,19 @@ def test_messages_that_nobody_understands_are_set_aside_and_the_next_step_runs(
     site.check(most_attempts=1)
 
 
-def test_a_rolling_restart_under_load_shows_in_no_outcome(new_site: Callable[..., FaultSite]) -> None:
-    site = new_site(scale={"critical": 2, "parallel": 2})
-    for worker in site.workers.values():
-        stopped = worker.pid
-        for _ in range(10):
-            site.submit([site.write(seconds=0.02), site.read(seconds=0.05)])
-        site.stop(worker)
-        wait_until(lambda worker=worker, stopped=stopped: worker.pid not in (None, stopped))  # type: ignore[misc]
-        site.wait_until_whole()
-    results = site.gather_all()
-    assert all(result is not None and result.ok for result in results)
+def test_twenty_rolling_restarts_under_load_show_in_no_outcome(new_site: Callable[..., FaultSite]) -> None:
+    hurried = {"STEPLINE_SHUTDOWN_S": "0.1"}  # So that there are steps to give back.
+    site = new_site(scale={"critical": 2, "parallel": 2}, variables=hurried)
+    load = Load(site, ROLLING_RESTARTS, 0.2).start()
+    for _ in range(ROLLING_RESTARTS):
+        for number in (1, 2):
+            _restart(site, [site.workers[f"{queue}-{number}"] for queue in ("critical", "parallel")])
+    assert load.finish(30) == []
+    assert len(site.runs) > 2 * ROLLING_RESTARTS
+    outcomes = [outcome for run in site.evidence().runs for outcome in run.ledger or ()]
+    assert Counter(outcome.status for outcome in outcomes) == {"succeeded": len(outcomes)}
+    took_ms = sorted(run.status().duration_ms or 0 for run in site.runs)
+    assert took_ms[len(took_ms) * 99 // 100] < SLOWEST_MS
     site.check()
 
 
@@ -224,6 +246,15 @@ def test_a_waiter_that_reads_nothing_holds_up_nobody_and_its_inbox_stays_small(
     with ThreadPoolExecutor(100) as threads:
         assert all(result is not None and result.ok for result in threads.map(site.gather, site.runs))
     site.check()
+
+
+def _restart(site: FaultSite, workers: Sequence[Child]) -> None:
+    """Stop workers as a deploy does, and wait until their successors are live."""
+    stopped = [worker.pid for worker in workers]
+    for worker in workers:
+        site.stop(worker)
+    wait_until(lambda: not {worker.pid for worker in workers} & {None, *stopped})
+    site.wait_until_whole()
 
 
 def _memory(site: FaultSite) -> dict[str, int]:

@@ -126,6 +126,16 @@ def GetPlainFaultStep(value: int = 0) -> int:
 
 
 @step(critical=True)
+def WriteWithContextFaultStep(ctx: StepContext, value: int = 0) -> int:
+    return value if ctx.attempt == 1 else -1
+
+
+@step(retries=0)
+def GetWithContextFaultStep(ctx: StepContext, value: int = 0) -> int:
+    return value if ctx.attempt == 1 else -1
+
+
+@step(critical=True)
 def WriteDeafFaultStep(ctx: StepContext, folder: str, seconds: float, in_c: bool = False) -> dict[str, int]:
     """Ignore every soft stop; ``in_c``: sleep in C all the while, where no handler of Python's runs."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
