@@ -36,8 +36,8 @@ class FaultMail:
         """Wait until all that was pushed was read; returns what was set aside, the oldest first, and forgets it."""
         last = secrets.token_bytes(8)
         self.push(queue, last)
-        wait_until(lambda: [letter.raw for letter in self._site.ledger.dead_letters(1)] == [last], 30)
-        letters = self._site.ledger.dead_letters()
+        wait_until(lambda: [letter.raw for letter in self._site.ledger.site.dead_letters(1)] == [last], 30)
+        letters = self._site.ledger.site.dead_letters()
         self._site.redis.client.delete(dead_letters_key(self._site.settings.key_prefix))
         return letters[:0:-1]
 
