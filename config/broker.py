@@ -43,7 +43,7 @@ def transport_options(settings: Settings, broker_url: str) -> dict[str, object]:
     return {
         "global_keyprefix": broker_prefix(settings),
         "priority_steps": MESSAGE_PRIORITIES,
-        "visibility_timeout": settings.visibility_timeout_s,
+        "ack_emulation": False,  # what a worker took it tells the ledger; kombu's notes cost two exchanges a message
         "socket_connect_timeout": settings.connect_timeout_s,
         "socket_timeout": settings.socket_timeout_s,
         "socket_keepalive": True,

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kombu.transport.redis import PrefixedRedisPipeline, PrefixedStrictRedis
-from kombu.transport.redis import QoS as RedisQoS
-from kombu.transport.virtual import QoS
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
@@ -86,41 +84,3 @@ class BrokerClient(PrefixedStrictRedis):  # type: ignore[misc]
             shard_hint,
             global_keyprefix=self.global_keyprefix,
         )
-
-
-class BrokerQoS(RedisQoS):  # type: ignore[misc]
-    """Does without its notes in Redis of what was taken where it must; nothing hangs on them.
-
-    If a worker dies, other workers' keepers publish its parcels again; a message whose note nobody removes is given out
-    again by kombu after the visibility time-out, and claims make that harmless.
-    """
-
-    def append(self, message: Any, delivery_tag: Any) -> None:
-        """Note that a message was taken, also where Redis has no room for the note.
-
-        Without this the worker would end, and the message, which has left its queue, with it.
-        """
-        try:
-            super().append(message, delivery_tag)
-        except OutOfMemoryError:
-            QoS.append(self, message, delivery_tag)
-
-    def ack(self, delivery_tag: Any) -> None:
-        """Forget a message, also where the connection is lost.
-
-        Celery logs such an error and goes on: with a prefetch of one, a message that is never forgotten would be the
-        last that the worker ever took.
-        """
-        try:
-            super().ack(delivery_tag)
-        except Exception:
-            QoS.ack(self, delivery_tag)
-            raise
-
-    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
-        """Forget a message, also where the connection is lost; see `ack`."""
-        try:
-            super().reject(delivery_tag, requeue)
-        except Exception:
-            QoS.ack(self, delivery_tag)
-            raise

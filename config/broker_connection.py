@@ -14,7 +14,7 @@ from kombu.transport import redis as redis_transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from config.broker_client import BrokerClient, BrokerQoS
+from config.broker_client import BrokerClient
 from config.broker_frames import BrokenFrame, check_frame, check_text
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ class _Channel(redis_transport.Channel):
     What is overridden are no documented hooks of kombu's, so tests hold them to the form that they have there.
     """
 
-    QoS = BrokerQoS
     _kept: Any = None
 
     def _get_client(self) -> Any:

@@ -126,7 +126,6 @@ class Settings(BaseModel):
     connect_timeout_s: float = _between(2.0, (0.05, _SHORT_S))
     socket_timeout_s: float = _between(5.0, (0.05, _SHORT_S))
     publish_retries: int = _between(2, RETRIES_RANGE)
-    visibility_timeout_s: int = _between(3_600, (1, _MONTH_S))  # kombu gives an unacknowledged message out again
 
     # Workers.
     shutdown_s: float = _between(6.0, (0.0, _HOUR_S))  # grace of a worker that stops

@@ -55,7 +55,6 @@ MEANING: Final = {
     "connect_timeout_s": "for connecting to Redis or the broker",
     "socket_timeout_s": "for an answer of Redis or the broker",
     "publish_retries": "further tries to publish a message",
-    "visibility_timeout_s": "after this an unacknowledged message is given out again; claims make that harmless",
     "shutdown_s": "time for a worker to finish what it runs when it is told to stop",
     "zombie_limit": "zombies at which a worker is started again",
     "max_tasks_per_child": "parcels after which a prefork child is replaced",

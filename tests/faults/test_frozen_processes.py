@@ -150,7 +150,7 @@ def test_a_worker_whose_clock_is_an_hour_ahead_times_nothing_out_and_overlaps_no
 
 
 def test_a_step_longer_than_every_time_out_of_the_broker_runs_once(new_site: Callable[..., FaultSite]) -> None:
-    quick = {"STEPLINE_VISIBILITY_TIMEOUT_S": "2", "STEPLINE_SOCKET_TIMEOUT_S": "2", "STEPLINE_CONNECT_TIMEOUT_S": "1"}
+    quick = {"STEPLINE_SOCKET_TIMEOUT_S": "2", "STEPLINE_CONNECT_TIMEOUT_S": "1"}
     site = new_site(scale={"critical": 2, "parallel": 2}, variables=quick)
     site.submit([site.write("long", seconds=10), site.read("long_too", seconds=10)], order="overlap")
     site.submit([site.write(), site.read()])

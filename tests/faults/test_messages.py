@@ -1,6 +1,5 @@
 """Messages sent twice or not at all, workers added, steps that nobody knows, runs cancelled or not waited for."""
 
-import json
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ from steps.ledger.keys import inbox_key
 from steps.ledger.ledger import INBOX_CAP
 from steps.ledger.records import Ready
 from tests.support.broken_frames import FRAMES, MESSAGES, fuzzed
-from tests.support.fault_bugs import IMPATIENT_BROKER, RESTORED
 from tests.support.fault_checker import violations
 from tests.support.fault_load import Load
 from tests.support.fault_mail import FaultMail, unreadable
@@ -71,18 +69,6 @@ def test_the_same_message_ten_times_runs_nothing_twice(new_site: Callable[..., F
         site.gather(runs[0])
     assert all(result is not None and result.ok for result in site.gather_all())
     assert {one.attempts for run in runs for one in run.gather().outcomes} == {1}
-    site.check(most_attempts=1)
-
-
-def test_a_step_whose_message_the_broker_delivers_twice_runs_once(new_site: Callable[..., FaultSite]) -> None:
-    impatient = {"STEPLINE_VISIBILITY_TIMEOUT_S": "1"}
-    site = new_site(scale={"critical": 2, "parallel": 2}, plant=IMPATIENT_BROKER, variables=impatient)
-    long = site.submit([site.write("long", seconds=6), site.read("long_too", seconds=6)], order="overlap")
-    behind = [site.submit([site.write(), site.read()]) for _ in range(5)]
-    results = [site.gather(run) for run in (long, *behind)]
-    assert all(result is not None and result.ok for result in results)
-    restored = Counter(json.loads(line)["queue"] for line in site.noted(RESTORED))
-    assert min(restored["critical"], restored["parallel"]) >= 1, restored
     site.check(most_attempts=1)
 
 

@@ -9,10 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-from kombu.transport.redis import Channel
 
 import producer.run
 import workers.child_watch
@@ -25,7 +22,6 @@ from steps.ledger import Ledger
 from steps.ledger.records import Opened, StepFate
 from steps.ledger.scripts import SCRIPTS
 from steps.outcome import Settlement
-from tests.support.fault_journal import append
 from workers.child_watch import ChildWatch
 from workers.keeper import Keeper
 from workers.leases import Leases
@@ -34,8 +30,6 @@ from workers.worker import Worker
 
 VARIABLE = "FAULTS_PLANT"
 CLOCK_AHEAD = "a clock an hour ahead"
-IMPATIENT_BROKER = "a broker that restores at once what is not acknowledged in time"
-RESTORED = "restored"
 """A file in the data folder, with a line for each message that such a broker has put back."""
 
 Patch = tuple[Any, str, Any]
@@ -245,26 +239,11 @@ def _change_scripts(bug: Bug, text: str, instead: str) -> None:
 
 
 def plant_from_environment() -> None:
-    """Plant what the variable names: a bug, a clock that is an hour ahead, or a broker without patience."""
+    """Plant what the variable names: a bug, or a clock that is an hour ahead."""
     wanted = os.environ.get(VARIABLE, "")
     if wanted == CLOCK_AHEAD:
         now = time.time
         time.time = lambda: now() + 3600
-    if wanted == IMPATIENT_BROKER:
-        _restore_at_once()
     for bug in BUGS:
         if bug.name == wanted:
             plant(bug)
-
-
-def _restore_at_once() -> None:
-    """Have kombu look for what is overdue every half second, not every hundred, and note what it puts back."""
-    restore, folder = Channel._do_restore_message, Path(os.environ["STEPLINE_DATA_DIR"])
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def noting(self: Any, payload: Any, exchange: str, routing_key: str, *more: Any, **options: Any) -> Any:
-        append(folder / RESTORED, {"queue": routing_key, "pid": os.getpid()})
-        return restore(self, payload, exchange, routing_key, *more, **options)
-
-    Channel.unacked_restore_interval, Channel.unacked_restore_throttle = 0.5, 1
-    Channel._do_restore_message = noting

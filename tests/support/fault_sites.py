@@ -283,11 +283,6 @@ class FaultSite:
         found: Any = self.redis.client.xrange(f"{key_root(self.settings.key_prefix)}events:{run_id}")
         return [fields for _, fields in found]
 
-    def noted(self, name: str) -> list[str]:
-        """Return the lines of a file in the data folder; none where it is not there."""
-        path = self.settings.data_dir / name
-        return path.read_text().splitlines() if path.exists() else []
-
     def log(self) -> str:
         """Return the logs of all workers."""
         paths = sorted(self._logs.iterdir()) if self._logs.exists() else []

@@ -95,14 +95,13 @@ def test_the_settings_reach_the_app() -> None:
         socket_timeout_s=0.7,
         publish_retries=0,
         key_prefix="other",
-        visibility_timeout_s=9,
         max_tasks_per_child=11,
         max_memory_per_child_kib=12,
     )
     conf = make_app(settings, broker_url=NOWHERE).conf
     options = conf.broker_transport_options
     assert (options["socket_connect_timeout"], options["socket_timeout"]) == (0.5, 0.7)
-    assert (options["global_keyprefix"], options["visibility_timeout"]) == ("other:broker:", 9)
+    assert (options["global_keyprefix"], options["ack_emulation"]) == ("other:broker:", False)
     assert (options["priority_steps"], options["retry_on_timeout"]) == ([0, 1], False)
     assert (conf.broker_connection_timeout, conf.broker_pool_acquire_timeout) == (0.5, 0.7)
     assert (conf.redis_socket_connect_timeout, conf.redis_socket_timeout) == (0.5, 0.7)

@@ -61,7 +61,6 @@ CHANGES = {
     "connect_timeout_s": ("1", 1, 1.0, "61"),
     "socket_timeout_s": ("1", 1, 1.0, "61"),
     "publish_retries": ("0", 0, 0, "-1"),
-    "visibility_timeout_s": ("60", 60, 60, "0"),
     "shutdown_s": ("1", 1, 1.0, "-1"),
     "zombie_limit": ("3", 3, 3, "0"),
     "max_tasks_per_child": ("100", 100, 100, "0"),
