@@ -44,7 +44,8 @@ def pair_report(pairs: Pairs, found: Sequence[Ratio], options: Options, *, befor
 
 
 def _head(pairs: Pairs, options: Options, before: CodeTree, after: CodeTree) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in pairs.versions.items())
+    told = {side: ", ".join(f"{name} {it}" for name, it in found.items()) for side, found in pairs.versions.items()}
+    versions = " before and ".join(dict.fromkeys(told[side] for side in sorted(told, reverse=True)))
     changed = "; it has changes that are in no commit, and they were measured too" if after.is_changed else ""
     environment = "the same environment" if before.python == after.python else "an environment of its own"
     how = "; quick, so the figures mean little" if options.quick else ""

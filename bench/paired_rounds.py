@@ -50,7 +50,7 @@ def _run_round(number: int, codes: Mapping[str, CodeTree], folder: Path, options
             (folder / side).mkdir()
             peers[side] = stack.enter_context(measured_peer(STEPLINE, folder / side, codes[side]))
             peers[side].warm_up()
-            pairs.versions.update(peers[side].versions())
+            pairs.versions[side] = dict(peers[side].versions())
         for workload in options.workloads:
             load = _load_of_turn(workload, is_quick=options.quick)
             pairs.all.extend(_take_turn(number, peers, workload, load) for _ in range(TURNS))

@@ -38,12 +38,12 @@ class Pairs:
 
     Args:
         all: The turns.
-        versions: Of what took part, by name.
+        versions: Of what took part, by name, of ``before`` and ``after``.
         code: The folder of each package, of ``before`` and ``after``.
     """
 
     all: list[Pair] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
     code: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def of(self, workload: Workload) -> list[Pair]:

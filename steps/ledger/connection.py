@@ -1,4 +1,4 @@
-"""The one place where Python speaks to Redis: scripts by digest, time-outs on every call, our own errors."""
+"""The one place where Python speaks to Redis: scripts by name, time-outs on every call, our own errors."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence

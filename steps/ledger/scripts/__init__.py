@@ -36,7 +36,7 @@ _CALL: Final = "\nend\nreturn verb(ARGV)\n"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A verb of the ledger: its Lua text and the digest EVALSHA names it by."""
+    """A verb of the ledger: its Lua text, and the digest that EVALSHA and its function are named by."""
 
     name: str
     text: str

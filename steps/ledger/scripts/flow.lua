@@ -183,7 +183,7 @@ end
 -- coming back ---------------------------------------------------------------------------------------------------
 
 local function hand_back(R, i, s, critical)
-  s.state, s.ready = 'ready', num(NOW)
+  s.state, s.ready = 'ready', NOW_US_TEXT
   put_step(R, s)
   if critical then put(R, 'offered', '') else put(R, 'l' .. s.parcel, get(R, 'l' .. s.parcel) .. i .. ',') end
 end

@@ -1,5 +1,8 @@
 -- Taking back what a dead or departing worker had claimed.
 
+local MAX_DEATHS = 3
+local DEADLINE_GRACE_MS = 2000 -- running attempts end by themselves within their time-out + 1 s
+
 local function run_past_deadline(R)
   stop_run(R, 'timed_out', 'DeadlineExceeded', 'the run reached its deadline before this step settled', DEADLINE_GRACE_MS)
 end

@@ -23,10 +23,7 @@
 -- All times are microseconds of Redis TIME; everything numeric is written by num(), as %.14g would lose digits.
 
 local SLICE = 500 -- entries that one script may touch
-local MAX_DEATHS = 3
 local EVENTS_A_STEP, EVENTS_A_RUN = 4, 1000
-local LOOKS_APART_S = 60 -- the longest pause between two looks at an unclaimed parcel
-local DEADLINE_GRACE_MS = 2000 -- running attempts end by themselves within their time-out + 1 s
 
 -- Of a whole number: '%.0f' is five times as slow, and a number alone loses digits in a command.
 local function num(x) return string.format('%d', x) end
@@ -42,8 +39,8 @@ local SEQ -- the site sequence of this call, once it has one
 local budget -- what all the sweeps of the call may still touch
 local stood -- how many of the call's steps were sent to stand in line
 
--- Its arguments open every call: the root of all keys, and republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|alive_s|memory_share
--- (in thousandths of maxmemory, see room.lua).
+-- Its arguments open every call: the root of all keys, and republish_ms|lane_hold_ms|result_ttl_s|notice_bytes|inbox_cap|
+-- alive_s|memory_share (in thousandths of maxmemory, see room.lua).
 local function enter(root, limits)
   call = redis.call
   name_keys(root)

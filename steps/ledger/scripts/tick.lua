@@ -4,9 +4,10 @@
 -- standing: alive, dead (declared dead: start again under a new id), leaving (call again), left or none.
 -- REAP: lines "worker<TAB>beat", seen still for a whole lease. DEAD_CLAIMS: lines "RUN:INDEX<TAB>FENCE" of children that
 -- are gone. HELD: lines RUN:INDEX, all that the worker knows it has claimed. MARKS: lines RUN:PARCEL, published.
--- RUNS: lines, runs to look after now. FALLBACK: the queue that takes parallel steps whose own has no worker. RECEIVED: lines RUN:PARCEL, messages that the worker
--- has and has not acknowledged, with leave those that it does not give back to the broker. CAME_OUT: lines "queue<TAB>probe". lost?: parcels nobody has claimed, to publish again if their
--- queue is empty. probes: messages to send where the queue is not empty; what was published before one comes out before it.
+-- RUNS: lines, runs to look after now. FALLBACK: the queue that takes parallel steps whose own has no worker. RECEIVED:
+-- lines RUN:PARCEL, messages that the worker has and has not acknowledged, with leave those that it does not give back to the
+-- broker. CAME_OUT: lines "queue<TAB>probe". lost?: parcels nobody has claimed, to publish again if their queue is empty.
+-- probes: messages to send where the queue is not empty; what was published before one comes out before it.
 local worker, mode, queue, info, known_json = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local reap, dead_claims, held, marks, runs, known_ttl_ms = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local fallback, received, came_out = ARGV[14], ARGV[15], ARGV[16]
@@ -14,6 +15,7 @@ local LEFT_ALONE_MS, NEVER_SERVED_MS = 5 * 1000, 10 * 1000 -- so long a queue ma
 local UNHELD_US = 10 * 1000000 -- a claim whose answer was lost is taken back after two leases
 local DUE_A_TICK = 200
 local FORGOTTEN_A_TICK = 100 -- steps that no worker has listed for long
+local LOOKS_APART_S = 60 -- the longest pause between two looks at an unclaimed parcel
 local MOST_DOUBLINGS = 5 -- of the pause between two looks at an unclaimed parcel, and of the wait for a probe
 local PROBE_US = 8 * REPUBLISH_MS * 1000 -- so long a probe is waited for at least, before it may be lost itself
 local lost, probes, standing = {}, {}, 'none'
