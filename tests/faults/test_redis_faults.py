@@ -104,12 +104,13 @@ def test_redis_that_lost_the_tail_of_its_file_tells_no_success_that_it_does_not_
     latch = site.latch("tail")
     early = site.submit([site.write(latch=latch), site.read()])
     site.wait_for("pulse")
+    until_early = site.redis.written()
     done = [site.submit([site.read(), site.read()]) for _ in range(20)]
     for run in done:
         assert run.gather(timeout=30).ok
     waiting = [_batch(site) for _ in range(5)]
     site.redis.kill()
-    site.redis.cut_tail(0.6)
+    site.redis.cut_tail(0.6, since=until_early)
     site.redis.start("--aof-load-truncated", "yes")
     began_s = time.monotonic()
     for run in waiting:

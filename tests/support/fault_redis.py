@@ -95,10 +95,23 @@ class FaultRedis:
         """Remove the files of a server that does not run."""
         shutil.rmtree(self.folder / MULTI_PART_FOLDER, ignore_errors=True)
 
-    def cut_tail(self, to: float) -> None:
-        """Shorten the append-only file of a server that does not run to a part of its length."""
+    def written(self) -> int:
+        """Return how long the append-only file is."""
+        return self._append_only_file().stat().st_size
+
+    def cut_tail(self, to: float, *, since: int) -> None:
+        """Take from the append-only file of a server that does not run the end of what was written ``since`` then.
+
+        Args:
+            to: The part of it that is kept.
+            since: How long the file was then. It begins with the functions, which are most of it.
+        """
+        path = self._append_only_file()
+        os.truncate(path, since + int((path.stat().st_size - since) * to))
+
+    def _append_only_file(self) -> Path:
         (path,) = (self.folder / MULTI_PART_FOLDER).glob("*.incr.aof")
-        os.truncate(path, int(path.stat().st_size * to))
+        return path
 
     def stop(self) -> None:
         self.kill()
