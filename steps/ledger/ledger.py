@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -81,7 +82,6 @@ class Ledger:
         url: The Redis to connect to; needed where ``scripts`` is not given.
 
     Attributes:
-        rollbacks: How often Redis came back with older data since this one first asked it.
         site: What it holds of the site as a whole.
 
     Every verb raises `BrokerUnavailable` where Redis does not answer in time; all are safe to repeat.
@@ -92,7 +92,8 @@ class Ledger:
         self._scripts = scripts or Scripts(connect(settings, url), url=url)
         self._root = key_root(settings.key_prefix)
         self._sequence = 0
-        self.rollbacks = 0
+        self._fell_from = 0  # from which sequence it fell, until the epoch has begun that tells so
+        self._lock = threading.Lock()
         self.site = SiteRecords(self._scripts, settings.key_prefix)
         limits = (
             round(settings.republish_s * 1000),
@@ -123,20 +124,24 @@ class Ledger:
             sequence: That of a reply.
             seen: The highest one there was before its call was sent; replies may overtake one another.
         """
-        epoch, was_asked = self.epoch, self._sequence > 0
         if sequence < seen:
             logger.error(ROLLED_BACK, sequence, seen)
-            sequence = self._begin_epoch(seen)
-        elif was_asked and sequence // EPOCH_SPAN > epoch:
-            logger.error(EPOCH_BEGAN, sequence // EPOCH_SPAN)
-        self._sequence = max(sequence, self._sequence)
-        self.rollbacks += was_asked and self.epoch > epoch
+            self._fell_from = seen
+        if fell_from := self._fell_from:
+            sequence = self._begin_epoch(fell_from)
+        with self._lock:
+            was_asked, epoch = self._sequence > 0, self.epoch
+            self._sequence = max(sequence, self._sequence)
+            if self.epoch > self._fell_from // EPOCH_SPAN:
+                self._fell_from = 0
+        if was_asked and self.epoch > epoch and not fell_from:
+            logger.error(EPOCH_BEGAN, self.epoch)
 
     def _begin_epoch(self, seen: int) -> int:
-        """Let every client see it; returns the site's sequence then."""
+        """Let every client see it; returns the site's sequence then. Whoever calls again begins no other."""
         try:
             reply: replies.Reply = self._scripts.run(SCRIPTS["begin_epoch"], self._root, self._limits, seen)
-        except BrokerUnavailable as error:  # the next call sees the same and tries again
+        except BrokerUnavailable as error:  # the next call tries again
             logger.warning("no new epoch could begin: %s", error)
             return seen
         return int(reply[0])
