@@ -21,9 +21,7 @@ from producer.run_status import RunState, RunStatus
 from producer.site_plans import SitePlans
 from producer.site_statistics import Statistics
 from steps.definition import StepFacts
-from steps.errors import BrokerUnavailable, SubmitUnknown
-from steps.ledger.connection import NoAnswer
-from steps.ledger.ledger import NewEpoch
+from steps.errors import BrokerUnavailable, NewEpoch, NoAnswer, SubmitUnknown
 
 NO_SITE: Final = (
     "STEPLINE_REDIS_URL is not set and no site is up in {folder}: start one with `stepline up`, "

@@ -7,6 +7,8 @@ SteplineError                        (config.errors)
 |-- DuplicateStep                    two steps were defined under one name
 |-- QueueFull                        no room, nothing was written
 |-- BrokerUnavailable                no broker was reached in time
+|   |-- NoAnswer                     ... or it did not answer: what it was told may have been done
+|   |-- NewEpoch                     ... or it came back with older data, nothing was written
 |   +-- StoreFull                    ... or it has no memory left for new runs, nothing was written
 |-- UnfitRedis                       a Redis that can't carry a ledger: Cluster, too old, evicting
 |-- SubmitUnknown                    the broker went away during submit: it may have been accepted
@@ -40,6 +42,8 @@ __all__ = [
     "InvalidBatch",
     "InvalidStep",
     "KeyConflict",
+    "NewEpoch",
+    "NoAnswer",
     "Problem",
     "QueueFull",
     "Retry",
@@ -148,6 +152,17 @@ class QueueFull(SteplineError):
 
 class BrokerUnavailable(SteplineError):
     """No broker was reached within the configured time-outs, or it refused us; the message says why."""
+
+
+class NoAnswer(BrokerUnavailable):
+    """A command was sent and its answer did not come: it may have been carried out."""
+
+
+class NewEpoch(BrokerUnavailable):
+    """Redis came back with older data, so what a client assumed of the site may not hold; nothing was written."""
+
+    def __str__(self) -> str:
+        return "Redis came back with older data; nothing was written, submit again"
 
 
 class StoreFull(BrokerUnavailable):

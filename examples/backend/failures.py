@@ -43,7 +43,9 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 )
 
 _RETRIED: Final = (QueueFull, BrokerUnavailable)
-"""Refusals after which nothing was written, so that the same request may simply come again."""
+"""Told when to come again. A refused submit has begun nothing, and what else is asked may be asked twice.
+
+One that also waits may have begun a run when Redis went away: that goes on, and the next request begins another."""
 
 
 def answer_failures(app: FastAPI) -> None:

@@ -11,7 +11,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from config.settings import Settings
-from steps.errors import BrokerUnavailable
+from steps.errors import BrokerUnavailable, NoAnswer
 from steps.ledger.scripts import SCRIPTS, Script
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,12 @@ NO_FUNCTIONS: Final = ("unknown command", "no permissions")
 UNKNOWN_FUNCTION: Final = "Function not found"
 LOADED_MEANWHILE: Final = "already exists"
 
-NO_WRITES: Final = ("MISCONF", "NOREPLICAS")
-"""How the replies begin of a server that cannot keep what it is told: its disk is full, its replicas are away."""
+NO_WRITES: Final = ("MISCONF", "NOREPLICAS", "BUSY ")
+"""How the replies begin of a server that cannot keep what it is told: its disk is full, its replicas are away, or
+somebody's script takes long."""
+
+CONNECTIONS: Final = 10_000
+"""As many as a server lets in unless it is told otherwise: a client that has a hundred threads waits for nobody."""
 
 RedisArgument: TypeAlias = str | int | bytes
 
@@ -55,6 +59,7 @@ def connect(settings: Settings, url: str) -> "redis.Redis":
         socket_timeout=settings.socket_timeout_s,
         retry=Tries(pauses, RETRIES, supported_errors=(redis.ConnectionError,)),
         redis_connect_func=_greet,
+        max_connections=CONNECTIONS,
         health_check_interval=0,
     )
 
@@ -63,10 +68,6 @@ def without_password(url: str) -> str:
     """Return a URL as it may be shown."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-class NoAnswer(BrokerUnavailable):
-    """A command was sent and its answer did not come: it may have been carried out."""
 
 
 def _greet(connection: Any) -> None:
@@ -82,7 +83,14 @@ def _may_have_acted(error: Exception) -> bool:
     """Whether the command may have been carried out: it was sent, and no reply says that it was refused."""
     if getattr(error, MAY_HAVE_ACTED, False):
         return True
-    return not isinstance(error, redis.BusyLoadingError) and all(word not in str(error).lower() for word in NOT_SENT)
+    if isinstance(error, redis.BusyLoadingError | redis.MaxConnectionsError):
+        return False
+    return all(word not in str(error).lower() for word in NOT_SENT)
+
+
+def _takes_no_writes(error: redis.ResponseError) -> bool:
+    """Whether nothing was done, and another try is worth it once somebody has made room, or a primary of the server."""
+    return isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) or str(error).startswith(NO_WRITES)
 
 
 class Tries(Retry):
@@ -112,11 +120,8 @@ def in_our_words(url: str) -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         kind = NoAnswer if _may_have_acted(error) else BrokerUnavailable
         raise kind(f"Redis at {without_password(url)} does not answer: {error}") from error
-    except (redis.OutOfMemoryError, redis.ReadOnlyError) as error:
-        # Refused before anything was done: worth another try once somebody has made room, or a primary of it.
-        raise BrokerUnavailable(f"Redis at {without_password(url)} takes no writes: {error}") from error
     except redis.ResponseError as error:
-        if not str(error).startswith(NO_WRITES):
+        if not _takes_no_writes(error):
             raise
         raise BrokerUnavailable(f"Redis at {without_password(url)} takes no writes: {error}") from error
     except redis.InvalidResponse as error:

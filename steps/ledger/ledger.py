@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from config.settings import Settings
-from steps.errors import BrokerUnavailable, InvalidBatch, KeyConflict, QueueFull, RunLost, RunUnknown, StoreFull
+from steps.errors import (
+    BrokerUnavailable,
+    InvalidBatch,
+    KeyConflict,
+    NewEpoch,
+    QueueFull,
+    RunLost,
+    RunUnknown,
+    StoreFull,
+)
 from steps.ledger import replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
 from steps.ledger.keys import inbox_key, key_root
@@ -64,13 +73,6 @@ ALIVE_S: Final = 60
 
 CANCEL_GRACE_S: Final = 5.0
 """How long running steps of a cancelled run have to stop."""
-
-
-class NewEpoch(BrokerUnavailable):
-    """Redis came back with older data, so what a client assumed of the site may not hold; nothing was written."""
-
-    def __str__(self) -> str:
-        return "Redis came back with older data; nothing was written, submit again"
 
 
 class Ledger:

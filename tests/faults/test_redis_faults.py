@@ -13,7 +13,7 @@ import redis
 
 from producer import Producer, Run
 from steps import BrokerUnavailable, RunLost, RunUnknown, SteplineError, StoreFull, UnfitRedis
-from steps.ledger.connection import NoAnswer
+from steps.errors import NoAnswer
 from tests.support.fault_redis import FaultRedis
 from tests.support.fault_sites import LEASE_S, FaultSite
 from tests.support.processes import wait_until

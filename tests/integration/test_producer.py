@@ -17,6 +17,7 @@ from steps.errors import (
     BrokerUnavailable,
     GatherTimeout,
     InvalidBatch,
+    NoAnswer,
     QueueFull,
     RunLost,
     RunUnknown,
@@ -24,7 +25,6 @@ from steps.errors import (
     UnknownStep,
 )
 from steps.ledger import Ledger
-from steps.ledger.connection import NoAnswer
 from steps.ledger.records import Beat
 from steps.registry import StepRegistry
 from tests.support.ledgers import fast_settings, running_server, server_programs

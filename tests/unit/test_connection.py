@@ -11,13 +11,12 @@ import redis
 from redis.backoff import NoBackoff
 
 from config.settings import load_settings
-from steps.errors import BrokerUnavailable
+from steps.errors import BrokerUnavailable, NoAnswer
 from steps.ledger import Ledger
 from steps.ledger.connection import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     RETRIES,
-    NoAnswer,
     Tries,
     connect,
     in_our_words,
@@ -28,6 +27,7 @@ TIMEOUT_S = 0.2
 REFUSED = redis.ConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused.")
 BROKEN = redis.ConnectionError("Connection closed by server.")
 TOO_MANY = redis.ConnectionError("max number of clients reached")
+NO_CONNECTION_LEFT = redis.MaxConnectionsError("Too many connections")
 LOADING = redis.BusyLoadingError("Redis is loading the dataset in memory")
 LATE = redis.TimeoutError("Timeout reading from socket")
 
@@ -94,6 +94,7 @@ def test_what_is_no_redis_is_called_so_without_its_password() -> None:
         ([REFUSED, REFUSED], BrokerUnavailable),
         ([TOO_MANY], BrokerUnavailable),
         ([LOADING], BrokerUnavailable),
+        ([NO_CONNECTION_LEFT], BrokerUnavailable),
         ([BROKEN], NoAnswer),
         ([LATE], NoAnswer),
         ([BROKEN, REFUSED], NoAnswer),  # the first try was sent: what the last one met says nothing of it
@@ -129,6 +130,22 @@ def test_a_server_that_does_not_say_hello_has_done_nothing(silent: Stranger) -> 
     with pytest.raises(BrokerUnavailable, match="while connecting to it") as caught:
         ledger_at(silent.url).read("some_run")
     assert not isinstance(caught.value, NoAnswer)
+
+
+def test_many_threads_ask_at_once_and_none_is_refused_a_connection() -> None:
+    with closing(connect(load_settings({}), "redis://127.0.0.1:1/0")) as client:
+        pool = client.connection_pool
+        asked = [pool.make_connection() for _ in range(1_000)]
+    assert len(asked) == 1_000
+
+
+def test_a_server_that_a_script_keeps_busy_is_unavailable() -> None:
+    busy = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+    with pytest.raises(BrokerUnavailable, match="takes no writes: BUSY") as caught, in_our_words("redis://somewhere"):
+        raise redis.ResponseError(busy)
+    assert not isinstance(caught.value, NoAnswer)
+    with pytest.raises(redis.ResponseError), in_our_words("redis://somewhere"):
+        raise redis.ResponseError("BUSYGROUP Consumer Group name already exists")
 
 
 def test_a_server_that_cannot_keep_what_it_is_told_is_unavailable() -> None:

@@ -21,6 +21,8 @@ EXAMPLES = [
     errors.QueueFull("critical", 100_000, 100_000),
     errors.StoreFull(95 << 20, 100 << 20, 0.9),
     errors.BrokerUnavailable("no Redis at localhost:1"),
+    errors.NoAnswer("Redis at localhost:1 does not answer"),
+    errors.NewEpoch(),
     errors.SubmitUnknown("run-1"),
     errors.KeyConflict("key", "run-1"),
     errors.GatherTimeout("run-1", 2.0, [OUTCOME], 3),

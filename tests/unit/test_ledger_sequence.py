@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from steps.errors import BrokerUnavailable, RunLost, RunUnknown
+from steps.errors import BrokerUnavailable, NewEpoch, RunLost, RunUnknown
 from steps.ledger import Ledger
 from steps.ledger.keys import key_root
-from steps.ledger.ledger import NewEpoch
 from steps.ledger.records import Beat
 from steps.ledger.scripts import SCRIPTS
 from steps.ledger.site_records import EPOCH_SPAN
