@@ -3,10 +3,11 @@
 -- What is ready to be published, for the caller: run, parcel, queue, copies, priority. Seen again by a keeper if nobody claims it.
 local function publish(R, k, copies)
   if R.sent[tonumber(k)] then return end
-  local queue = parcel_of(R, k).queue
-  READY[#READY + 1] = {R.id, tostring(k), queue, tostring(copies), get(R, 'prio')}
+  local p = parcel_of(R, k)
+  READY[#READY + 1] = {R.id, tostring(k), p.queue, tostring(copies), get(R, 'prio')}
   R.sent[tonumber(k)] = true
   put(R, 'pub' .. k, '')
+  if p.lane == '' then put(R, 'to' .. k, '') end -- critical steps never leave their queue
   call('ZADD', DUE, num(NOW_MS + REPUBLISH_MS), 'check:' .. R.id .. ':' .. k)
 end
 

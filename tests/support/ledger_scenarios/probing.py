@@ -216,6 +216,26 @@ def what_goes_to_another_queue_goes_there_once(story: Story) -> None:
 
 @scenario(
     """
+    open r: new; publish r/0 to parallel
+    tick beat w: alive; publish r/0 to critical
+    tick leave w: left; publish r/0 to parallel
+    tick beat v: alive; publish r/0 to critical
+    """,
+    republish_s=REPUBLISH_S,
+)
+def what_came_back_from_another_queue_goes_there_again(story: Story) -> None:
+    story.join("w", "v")
+    open_marked(story, "r", queue="parallel")
+    story.client.hset(f"{story.root}run:r", "began", 0)
+    look(story)
+    story.ledger.tick(Beat(published=(("r", 0),)))
+    story.tick(Beat("w", "leave", received=("r:0",)))
+    story.ledger.tick(Beat(published=(("r", 0),)))
+    look(story, worker="v")
+
+
+@scenario(
+    """
     open r: new; publish r/0 to critical
     open q: new; publish q/0 to critical
     claim 1 of q/0 by w: nothing
