@@ -88,7 +88,8 @@ def check_memory(facts: Facts, share: float) -> Check:
         facts: Of INFO.
         share: The part of its limit from which on new runs are refused.
     """
-    used, limit = int(facts.get("used_memory", 0)), int(facts.get("maxmemory", 0))
+    limit = int(facts.get("maxmemory", 0))
+    used = int(facts.get("used_memory", 0)) - int(facts.get("mem_not_counted_for_evict", 0) if limit else 0)
     available = limit or int(facts.get("total_system_memory", 0))
     whose = "its maxmemory" if limit else "the machine's memory"
     if not available:
@@ -114,7 +115,7 @@ def check_rollbacks(times: int, last_ms: float | None, now_s: float, kept_s: flo
     if last_ms is None:
         return ok("rollbacks", "Redis never came back with older data")
     last = datetime.fromtimestamp(last_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found = f"Redis came back with older data {times} times, last at {last}"
+    found = f"Redis came back with older data {'once' if times == 1 else f'{times} times'}, last at {last}"
     if now_s - last_ms / 1000 > kept_s:
         return ok("rollbacks", found)
     advice = "runs of the time before are lost or rolled back: look at stepline runs; appendfsync always loses nothing"
