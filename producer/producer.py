@@ -1,8 +1,9 @@
 """The way in: submits batches as runs, and attaches to runs of any process."""
 
+import logging
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 from config.settings import Settings, load_settings
@@ -22,6 +23,9 @@ from producer.site_plans import SitePlans
 from producer.site_statistics import Statistics
 from steps.definition import StepFacts
 from steps.errors import BrokerUnavailable, NewEpoch, NoAnswer, SubmitUnknown
+from steps.ledger.records import Ready
+
+logger = logging.getLogger(__name__)
 
 NO_SITE: Final = (
     "STEPLINE_REDIS_URL is not set and no site is up in {folder}: start one with `stepline up`, "
@@ -98,8 +102,16 @@ class Producer:
         links.publisher.publish(own, body=body)
         if opened.unfinished or len(own) < len(opened.ready):
             freed = tuple(parcel for parcel in opened.ready if parcel.run_id != run_id)
-            links.publisher.publish(freed + links.ledger.finish(opened.unfinished))
+            links.publisher.publish(freed + self._finish(opened.unfinished))
         return Run(run_id, plan.meta(), links)
+
+    def _finish(self, run_ids: Sequence[str]) -> tuple[Ready, ...]:
+        """Go on with what a submit had others do; its own run is accepted, so it does not fail any more."""
+        try:
+            return self._connections.ledger.finish(run_ids)
+        except BrokerUnavailable as error:
+            logger.warning("a keeper is left to go on with %s: %s", ", ".join(run_ids), error)
+            return ()
 
     def run(
         self, steps: Iterable[StepSpec], *, timeout: float | None = None, **options: Unpack[BatchOptions]

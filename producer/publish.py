@@ -119,7 +119,7 @@ class Publisher:
                 return int(connection.default_channel.queue_declare(queue, passive=is_passive).message_count)
             except connection.channel_errors:
                 return 0
-            except (OperationalError, OSError):
+            except (OperationalError, *connection.connection_errors):
                 return None
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from steps.errors import (
     UnknownStep,
 )
 from steps.ledger import Ledger
+from steps.ledger.ledger import SLICE
 from steps.ledger.records import Beat
 from steps.registry import StepRegistry
 from tests.support.ledgers import fast_settings, running_server, server_programs
@@ -184,6 +185,25 @@ def test_a_submit_whose_answer_is_lost_says_so_and_can_be_attached_to(
     run = producer.attach(unknown.value.run_id)
     work(real, run.id)
     assert run.gather(timeout=WAIT_S).ok
+
+
+def test_a_submit_is_accepted_though_redis_goes_away_before_others_have_been_moved_on(
+    real: RealSite, producer: Producer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = producer.submit(["GetStep"] * 2 * SLICE, supersede="view:1")
+
+    def fail(*_: object) -> None:
+        raise BrokerUnavailable("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "tick", fail)
+        new = producer.submit(["GetStep"], supersede="view:1")
+    assert f"a keeper is left to go on with {old.id}: it is away" in caplog.text
+    assert old.status().state == "stopping"
+    real.ledger.finish(real.ledger.tick(Beat()).unfinished)
+    assert [one.status for one in old.gather(timeout=WAIT_S).outcomes] == ["cancelled"] * 2 * SLICE
+    work(real, new.id)
+    assert new.gather(timeout=WAIT_S).ok
 
 
 def test_a_submit_to_a_redis_that_came_back_empty_is_planned_anew(

@@ -6,6 +6,7 @@ from typing import Any
 
 import celery.app.base
 import pytest
+import redis
 from celery import chord, group
 
 from config.priorities import NORMAL, OF_HIGH_PRIORITY, URGENT
@@ -160,6 +161,17 @@ def test_a_broker_that_is_down_takes_no_probe_and_that_is_said(
 
 def test_a_broker_that_is_down_does_not_say_how_deep_its_queues_are(unreachable: Publisher) -> None:
     assert unreachable.depth("parallel") is None
+
+
+def test_a_broker_that_goes_away_meanwhile_does_not_say_it_either(
+    real: RealSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("Connection closed by server.")
+
+    with real.publisher._app.connection_for_read() as connection:
+        monkeypatch.setattr(type(connection.default_channel), "queue_declare", break_off)
+    assert real.publisher.depth("parallel") is None
 
 
 def test_a_stray_variable_of_celerys_does_not_move_the_broker(real: RealSite, monkeypatch: pytest.MonkeyPatch) -> None:
