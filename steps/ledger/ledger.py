@@ -17,7 +17,7 @@ from steps.errors import (
     RunUnknown,
     StoreFull,
 )
-from steps.ledger import replies
+from steps.ledger import arguments, replies
 from steps.ledger.connection import RedisArgument, Scripts, connect
 from steps.ledger.keys import inbox_key, key_root
 from steps.ledger.records import (
@@ -108,9 +108,9 @@ class Ledger:
         )
         self._limits = "|".join(map(str, limits))
 
-    def _run(self, verb: str, *arguments: RedisArgument) -> replies.Reply:
+    def _run(self, verb: str, *more: RedisArgument) -> replies.Reply:
         seen = self._sequence
-        reply: replies.Reply = self._scripts.run(SCRIPTS[verb], self._root, self._limits, *arguments)
+        reply: replies.Reply = self._scripts.run(SCRIPTS[verb], self._root, self._limits, *more)
         self._note_sequence(int(reply[0]), seen)
         return reply
 
@@ -130,14 +130,15 @@ class Ledger:
             logger.error(ROLLED_BACK, sequence, seen)
             self._fell_from = seen
         if fell_from := self._fell_from:
-            sequence = self._begin_epoch(fell_from)
+            sequence = max(sequence, self._begin_epoch(fell_from))
         with self._lock:
-            was_asked, epoch = self._sequence > 0, self.epoch
+            was_asked, before = self._sequence > 0, self.epoch
             self._sequence = max(sequence, self._sequence)
-            if self.epoch > self._fell_from // EPOCH_SPAN:
+            epoch = self.epoch
+            if epoch > self._fell_from // EPOCH_SPAN:
                 self._fell_from = 0
-        if was_asked and self.epoch > epoch and not fell_from:
-            logger.error(EPOCH_BEGAN, self.epoch)
+        if was_asked and epoch > before and not fell_from:
+            logger.error(EPOCH_BEGAN, epoch)
 
     def _begin_epoch(self, seen: int) -> int:
         """Let every client see it; returns the site's sequence then. Whoever calls again begins no other."""
@@ -166,41 +167,18 @@ class Ledger:
             KeyConflict: A run with another plan has its idempotency key.
             InvalidBatch: As many runs wait for that one as may.
         """
-        fields = replies.fields_of(run)
+        fields = arguments.fields_of(run)
         for at in range(0, len(fields) - 2 * SLICE, 2 * SLICE):
             self._check_room(self._run("stage", run.run_id, STAGED_KEEP_S, *fields[at : at + 2 * SLICE]))
         rest = fields[(len(fields) - 1) // (2 * SLICE) * 2 * SLICE :]
-        lanes, queues = replies.counts_of(run)
-        steps, parcels = len(run.calls) - run.has_body, len(run.parcels) - run.has_body
-        reply = self._run(
-            "open",
-            run.run_id,
-            inbox,
-            self._settings.queue_limit,
-            round(run.deadline_s * 1000),
-            steps,
-            run.critical_count,
-            run.max_concurrency,
-            self._settings.parcel_size,
-            "c" if run.critical_first else "o",
-            "b" if run.stops_at_failure else "s",
-            run.critical_parcels,
-            parcels,
-            "1" if run.has_body else "",
-            lanes,
-            queues,
-            replies.marks_of(published),
-            run.priority,
-            ",".join(run.after),
-            replies.lines_of(run.rules),
-            run.key,
-            run.digest,
-            run.supersedes,
-            "" if run.queue_timeout_s is None else round(run.queue_timeout_s * 1000),
-            self._sequence,
-            *rest,
-        )
+        marks = arguments.marks_of(published)
+        known = arguments.open_arguments(run, inbox=inbox, marks=marks, settings=self._settings, seen=self._sequence)
+        reply = self._run("open", *known, *rest)
         self._check_room(reply)
+        self._check_accepted(run, reply)
+        return replies.opened_of(reply)
+
+    def _check_accepted(self, run: NewRun, reply: replies.Reply) -> None:
         if reply[1] == b"epoch":
             raise NewEpoch
         if reply[1] == b"conflict":
@@ -211,7 +189,6 @@ class Ledger:
             raise RunUnknown(reply[2].decode())
         if reply[1] == b"crowded":
             raise InvalidBatch([Problem("after", f"run {reply[2].decode()} has {SLICE} runs waiting for it already")])
-        return replies.opened_of(reply)
 
     def _check_room(self, reply: replies.Reply) -> None:
         if len(reply) > 1 and reply[1] == b"no_room":
@@ -223,21 +200,21 @@ class Ledger:
         self, run_id: str, parcel: int, *, worker: str, want: int, with_meta: bool, published: Marks = ()
     ) -> Claimed | None:
         """Claim up to ``want`` steps of a parcel; None where the run is gone, no steps where it is not their turn."""
-        reply = self._run("claim", run_id, parcel, worker, want, int(with_meta), replies.marks_of(published))
+        reply = self._run("claim", run_id, parcel, worker, want, int(with_meta), arguments.marks_of(published))
         return None if reply[1] == b"gone" else replies.claimed_of(*reply[2:6])
 
     def settle(
         self, run_id: str, parcel: int, fates: Sequence[StepFate], *, worker: str, vacated: bool = True
     ) -> Settled:
         """Fix the outcomes of claimed attempts, claiming no more; a fate whose fence is no longer valid is refused."""
-        reply = self._run("settle", run_id, parcel, worker, 0, int(vacated), 0, *replies.fates_flat(fates))
+        reply = self._run("settle", run_id, parcel, worker, 0, int(vacated), 0, *arguments.fates_flat(fates))
         return replies.settled_of(reply, len(fates))
 
     def settle_and_claim_next(
         self, run_id: str, parcel: int, fates: Sequence[StepFate], *, worker: str, want: int
     ) -> Settled:
         """Settle, then claim up to ``want`` more of the parcel; in a critical one only if the settle was accepted."""
-        reply = self._run("settle_and_claim_next", run_id, parcel, worker, want, 1, 0, *replies.fates_flat(fates))
+        reply = self._run("settle_and_claim_next", run_id, parcel, worker, want, 1, 0, *arguments.fates_flat(fates))
         return replies.settled_of(reply, len(fates))
 
     def vacate(self, run_id: str, index: int, fence: int) -> Settled:
@@ -248,15 +225,15 @@ class Ledger:
         """Bring a keeper's news and do what is due."""
         known = json.dumps(dict(beat.known))
         limits = (self._settings.known_steps_ttl_s * 1000, self._settings.critical_queue)
-        news = replies.news_of_queues(beat)
-        return replies.ticked_of(self._run("tick", *replies.beat_flat(beat, known), *limits, *news))
+        news = arguments.news_of_queues(beat)
+        return replies.ticked_of(self._run("tick", *arguments.beat_flat(beat, known), *limits, *news))
 
     # the way out --------------------------------------------------------------------------------------------------
 
     def watch(self, inbox: str, run_ids: Sequence[str], *, published: Marks = ()) -> dict[str, str]:
         """Add ``inbox`` to the runs' watchers; returns gone, open or settled for each."""
         states: dict[str, str] = {}
-        marks = replies.marks_of(published)
+        marks = arguments.marks_of(published)
         for at in range(0, len(run_ids), SLICE):
             part: Sequence[str] = run_ids[at : at + SLICE]
             while part:  # again those that had more to end than one call may touch
