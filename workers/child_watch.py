@@ -16,7 +16,7 @@ from workers.child_board import ChildBoard, Hold
 from workers.fates import given_back, tried_again
 from workers.fork_gate import fork_gate
 from workers.nudge import Nudge
-from workers.processes import end_session, has_ended, hold_still, kill, wait_for_end
+from workers.processes import end_session, has_ended, hold_session_still, kill, let_session_go, wait_for_end
 from workers.step_events import StepEvents, silent
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ The keeper looks every quarter of a second, and all of it is to be over within o
 """
 
 STANDS_STILL_WITHIN_S: Final = 0.05
-"""How long a child may take to stop when it is sent SIGSTOP; where it takes longer, it is looked at again."""
+"""How long a child, or what it has started, may take to stop when it is sent SIGSTOP; else it is looked at again."""
 
 TIMED_OUT: Final[tuple[Status, OutcomeError]] = (
     "timed_out",
@@ -69,6 +69,7 @@ class ChildWatch:
         self._nudge = nudge
         self._events = events or silent()
         self._killed: set[int] = set()
+        self._still: dict[int, int] = {}
         self._unanswered: set[int] = set()
         self._swept: set[int] = set()
         self._stopped_at_s: dict[int, float] = {}
@@ -78,6 +79,10 @@ class ChildWatch:
         holds = self._board.holds()
         fences = {hold.fence for hold in holds}
         self._swept &= fences
+        self._unanswered &= fences
+        # Who has settled by itself, and holds another step or none, is not to stand still for the one before.
+        for fence in self._still.keys() - fences:
+            let_session_go(self._still.pop(fence))
         self._stopped_at_s = {fence: at_s for fence, at_s in self._stopped_at_s.items() if fence in fences}
         for hold in holds:
             if not self._is_gone(hold):
@@ -161,9 +166,11 @@ class ChildWatch:
     def _stop_for_retry(self, hold: Hold) -> None:
         """Have a step tried again that ignored its time-out: its child must not move when the lane is free for others.
 
-        So it stands still while the ledger is asked, and is killed, or goes on where it had settled by itself.
+        So it stands still, with all that it has started in its session, while the ledger is asked; then it is killed,
+        or goes on where it had settled by itself.
         """
-        if not hold_still(hold.pid, STANDS_STILL_WITHIN_S):
+        self._still[hold.fence] = hold.pid
+        if not hold_session_still(hold.pid, STANDS_STILL_WITHIN_S):
             return
         fate = tried_again(hold.index, hold.fence, after_s=hold.retry_s or 0.0)
         try:
@@ -173,18 +180,24 @@ class ChildWatch:
             self._unanswered.add(hold.fence)
             logger.warning("step %s of run %s overran and stands still: %s", hold.index, hold.run_id, error)
             return
-        # What was asked before may have been done, though its answer was lost.
+        # What was asked before may have been done, though its answer was lost. If instead the child had settled by
+        # itself, and was stopped before it read the answer, the step that it claimed with it is on no board: it is
+        # taken back after 10 s, like any claim whose answer was lost.
         if settled.accepted[0] or hold.fence in self._unanswered:
-            self._unanswered.discard(hold.fence)
-            kill(hold.pid)
-            end_session(hold.pid)
-            self._board.clear(hold.slot)
-            self._nudge.set()
-            logger.info("step %s of run %s was killed at its time-out, and is tried again", hold.index, hold.run_id)
+            self._kill_for_retry(hold)
         else:
-            kill(hold.pid, signal.SIGCONT)
+            let_session_go(hold.pid)
+        del self._still[hold.fence]
         with fork_gate():
             self._publisher.publish(settled.ready)
+
+    def _kill_for_retry(self, hold: Hold) -> None:
+        self._unanswered.discard(hold.fence)
+        end_session(hold.pid)  # first: the end of its parent would wake who stands still in a group of its own
+        kill(hold.pid)
+        self._board.clear(hold.slot)
+        self._nudge.set()
+        logger.info("step %s of run %s was killed at its time-out, and is tried again", hold.index, hold.run_id)
 
     def _stop_hard(self, hold: Hold) -> None:
         """Settle first, and kill only if that was accepted: so the next step in that child is never the victim."""

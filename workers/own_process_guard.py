@@ -13,7 +13,6 @@ import socket
 import time
 from contextlib import suppress
 from math import ceil, inf
-from pathlib import Path
 from typing import Final
 
 from workers.own_process_step import run_step
@@ -33,6 +32,7 @@ from workers.own_process_wire import (
     Order,
     read_sheet,
 )
+from workers.processes import live_processes
 from workers.pulse import Pulse
 
 HARD_STOP_AFTER_S: Final = 0.7
@@ -200,11 +200,4 @@ def end_descendants() -> None:
 
 def children() -> list[int]:
     """Return the live children of this process."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                if int(fields[1]) == os.getpid() and fields[0] not in "ZX":
-                    found.append(int(entry.name))
-    return found
+    return [process.pid for process in live_processes() if process.parent == os.getpid()]

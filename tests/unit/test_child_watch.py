@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.support.worker_kits import WORKER, Workshop
 from workers import child_watch
 from workers.child_board import ChildBoard, Hold
 from workers.child_watch import ChildWatch
-from workers.processes import has_ended
+from workers.processes import end_session, has_ended
 
 
 @dataclass
@@ -74,6 +75,17 @@ class Nursery:
 
     def published(self) -> list[str]:
         return [ready.run_id for ready in self.workshop.publisher.take()]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A child and the file to which a process writes that it started."""
+
+    leader: int
+    heard: Path
+
+    def written(self) -> int:
+        return self.heard.stat().st_size
 
 
 @pytest.fixture
@@ -184,6 +196,76 @@ def test_a_child_that_is_to_be_killed_for_a_retry_stands_still_until_redis_answe
     assert nursery.watch.names() == ()
     nursery.workshop.bring_retries_due()
     assert nursery._claim().attempt == 2
+
+
+@pytest.fixture
+def family(nursery: Nursery, tmp_path: Path) -> Iterator[Family]:
+    """Fork a child that leads a session, and what it started writes all the time, in a group of its own."""
+    heard = tmp_path / "heard"
+    heard.touch()
+
+    def write_on() -> None:
+        os.setpgid(0, 0)
+        with heard.open("ab", buffering=0) as file:
+            while True:
+                file.write(b".")
+                time.sleep(0.001)
+
+    def lead() -> None:
+        os.setsid()
+        if os.fork() == 0:
+            write_on()
+        signal.pause()
+
+    with forked(lead) as child:
+        wait_until(lambda: heard.stat().st_size)
+        nursery.hold(child, timeout_s=0.0, retry_s=0.0)
+        yield Family(child, heard)
+        end_session(child)
+
+
+def test_what_a_step_has_started_writes_no_more_once_its_next_attempt_may_begin(
+    nursery: Nursery, at_once: None, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = type(nursery.workshop.ledger)
+    settle, written = ledger.settle, []
+
+    def settle_slowly(*arguments: Any, **options: Any) -> Any:
+        settled = settle(*arguments, **options)
+        written.append(family.written())
+        time.sleep(0.05)  # The other might write meanwhile.
+        return settled
+
+    monkeypatch.setattr(ledger, "settle", settle_slowly)
+    nursery.watch.tend()
+    assert code_of(family.leader) == -signal.SIGKILL
+    assert written == [family.written()]
+    assert nursery.watch.names() == ()
+
+
+@pytest.mark.parametrize("settles", ["and holds no step", "and holds another", "and has not said so"])
+def test_who_had_settled_by_itself_goes_on_with_all_that_it_started(
+    nursery: Nursery, at_once: None, family: Family, monkeypatch: pytest.MonkeyPatch, settles: str
+) -> None:
+    def unanswered(*_: Any, **__: Any) -> None:
+        raise BrokerUnavailable("its answer was lost")
+
+    if settles == "and has not said so":
+        fate = StepFate(0, nursery.claimed.fence, "S", "succeeded", OK)
+        nursery.workshop.ledger.settle(nursery.run_id, 0, [fate], worker=WORKER)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(nursery.workshop.ledger), "settle", unanswered)
+            nursery.watch.tend()
+        assert state_of(family.leader) == "T"
+        hold = nursery.board.holds()[0]
+        nursery.board.clear(hold.slot)
+        if settles == "and holds another":
+            nursery.board.write(replace(hold, index=1, fence=hold.fence + 1, deadline_s=inf))
+    nursery.watch.tend()
+    before = family.written()
+    wait_until(lambda: family.written() > before)
+    wait_until(lambda: state_of(family.leader) == "S")
 
 
 def test_a_step_that_was_stopped_is_not_tried_again(nursery: Nursery, at_once: None) -> None:

@@ -2,11 +2,12 @@
 
 import os
 import signal
+from pathlib import Path
 
 from tests.support.forks import code_of, forked
-from tests.support.processes import wait_until
+from tests.support.processes import state_of, wait_until
 from workers import processes
-from workers.processes import has_ended, kill
+from workers.processes import end_session, has_ended, hold_session_still, kill, let_session_go, live_processes
 
 
 def test_a_running_process_has_not_ended_until_it_is_killed() -> None:
@@ -40,6 +41,36 @@ def test_any_signal_can_be_sent() -> None:
         assert code_of(child) == -signal.SIGUSR1
 
 
+def test_what_a_session_starts_while_it_is_stopped_is_stopped_too(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def lead() -> None:
+        os.setsid()
+        if os.fork() == 0:
+            os.setpgid(0, 0)
+            begun.touch()
+            _start_others()
+        signal.pause()
+
+    with forked(lead) as child:
+        wait_until(begun.exists)
+        wait_until(lambda: hold_session_still(child, 0.05))
+        session = [process for process in live_processes() if process.session == child]
+        assert len(session) >= 2
+        assert {process.state for process in session} == {"T"}
+        let_session_go(child)
+        wait_until(lambda: state_of(child) == "S")
+        end_session(child)
+
+
+def _start_others() -> None:
+    while True:
+        if (other := os.fork()) == 0:
+            signal.pause()
+        kill(other)
+        os.waitpid(other, 0)
+
+
 def test_a_fork_obeys_the_signals_that_its_worker_took_for_itself() -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: None)
 
@@ -49,7 +80,7 @@ def test_a_fork_obeys_the_signals_that_its_worker_took_for_itself() -> None:
 
     try:
         with forked(wait_deaf) as child:
-            wait_until(lambda: kill(child, signal.SIGTERM) or has_ended(child))
+            wait_until(lambda: kill(child, signal.SIGTERM) and has_ended(child))
             assert code_of(child) == -signal.SIGTERM
     finally:
         signal.signal(signal.SIGTERM, before)
