@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 ABANDONED_AFTER_S: Final = 1.0
@@ -27,24 +28,23 @@ class Patience:
         self._unanswered_s = unanswered_s
         self._give_up = give_up
         self._launcher = os.getppid()
-        self._thread: threading.Thread | None = None
-        self._is_lost = threading.Event()
+        # Signal handlers begin and end it, one of them within another: none may take a lock that the other holds.
+        self._unbegun = [threading.Thread(target=self._wait, name="stepline-patience", daemon=True)]
+        self._is_lost = False
 
     def begin(self) -> None:
         """Begin to wait; told again, it goes on as it does. A dying launcher tells so once for each of its threads."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._wait, name="stepline-patience", daemon=True)
-            self._thread.start()
+        with suppress(IndexError):
+            self._unbegun.pop().start()
 
     def lose(self) -> None:
         """Wait no longer."""
-        self._is_lost.set()
+        self._is_lost = True
 
     def _wait(self) -> None:
         until_s = time.monotonic() + self._limit_s
-        while time.monotonic() < until_s and not self._is_abandoned():
-            if self._is_lost.wait(min(LOOK_EVERY_S, self._limit_s)):
-                break
+        while time.monotonic() < until_s and not self._is_lost and not self._is_abandoned():
+            time.sleep(min(LOOK_EVERY_S, self._limit_s))
         self._give_up()
 
     def _is_abandoned(self) -> bool:

@@ -7,7 +7,6 @@ import secrets
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -102,7 +101,7 @@ class Worker:
         self._ledger = Ledger(settings, url=redis_url)
         self._nudge = Nudge()
         self._letters = DeadLetters(ledger=self._ledger, worker_id=self.id, nudge=self._nudge)
-        self._is_draining = threading.Event()
+        self._is_draining = False  # no event: a signal handler within another would wait for its lock for ever
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
         self._events_flag = memoryview(bytearray(1)) if self._board is None else self._board.events_flag
         self._event_thread = EventThread(self._app, self._node)
@@ -221,7 +220,7 @@ class Worker:
         )
 
     def _work_on_threads(self) -> None:
-        kit = self._kit(self._ledger, self._publisher, self._is_draining.is_set)
+        kit = self._kit(self._ledger, self._publisher, lambda: self._is_draining)
         kit.own_processes = self._own_processes
         if any(definition.isolation is not None for definition in self._registry):
             self._own_processes.warm()
@@ -297,7 +296,7 @@ class Worker:
 
     def _interrupt(self, *_: Any) -> None:
         """As at SIGTERM; who interrupts a second time does not want to wait."""
-        if self._is_draining.is_set():
+        if self._is_draining:
             self._quit()
         else:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -308,7 +307,7 @@ class Worker:
 
     def _drain(self, **_: Any) -> None:
         """Leave to others what has not begun, and give back after so long what still runs."""
-        self._is_draining.set()
+        self._is_draining = True
         if self._board is not None:
             self._board.drain()
         self._patience.begin()
@@ -319,7 +318,7 @@ class Worker:
         if self._keeper.sees_one_dying:
             self._prepare_for_suspects()
         self._drain_if_haunted()
-        if self._until_empty and not self._is_draining.is_set():
+        if self._until_empty and not self._is_draining:
             self._drain_if_empty()
 
     def _drain_if_empty(self) -> None:
@@ -331,13 +330,13 @@ class Worker:
 
     def _prepare_for_suspects(self) -> None:
         """Be ready to run the steps of a dying worker in processes of their own, which takes long where nothing is."""
-        if self._board is None and not self._is_draining.is_set():
+        if self._board is None and not self._is_draining:
             self._own_processes.warm()
 
     def _drain_if_haunted(self) -> None:
         """Stop for a new start when too many threads run code whose steps have settled."""
         zombies = len(shared_threads().zombies) + len(shared_loop().zombies)
-        if zombies >= self._settings.zombie_limit and not self._is_draining.is_set():
+        if zombies >= self._settings.zombie_limit and not self._is_draining:
             logger.warning("%d zombies: this worker drains and is to be started again", zombies)
             os.kill(os.getpid(), signal.SIGTERM)
 

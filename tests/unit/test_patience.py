@@ -69,3 +69,17 @@ def test_who_is_told_to_wait_no_longer_ends_at_once() -> None:
     waiting.patience.lose()
     assert waiting.ended.wait(SOON_S)
     assert waiting.ends == 1
+
+
+def test_it_may_be_told_within_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, start = Waiting(limit_s=LONG_S), threading.Thread.start
+
+    def start_interrupted(thread: threading.Thread) -> None:
+        waiting.patience.begin()
+        waiting.patience.lose()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_interrupted)
+    waiting.patience.begin()
+    assert waiting.ended.wait(SOON_S)
+    assert waiting.ends == 1
