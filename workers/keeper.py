@@ -135,10 +135,10 @@ class Keeper:
         self._outage = Outage(settings.heartbeat_s)
         self._hangs_s = min(settings.connect_timeout_s, settings.socket_timeout_s)
         self._expired: tuple[tuple[str, int], ...] = ()
-        self._listed_at = 0.0
-        self._next_due_at: float | None = None
-        self._beat_at = 0.0
-        self._unanswered_at: float | None = None
+        self._listed_at_s = 0.0
+        self._next_due_at_s: float | None = None
+        self._beat_at_s = 0.0
+        self._unanswered_at_s: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="stepline-keeper", daemon=True)
 
@@ -150,12 +150,20 @@ class Keeper:
         """Begin to keep time."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Beat no more; within a lease the others would take this worker for dead."""
+    def stop(self, within_s: float | None = None) -> bool:
+        """Beat no more; within a lease the others would take this worker for dead.
+
+        Args:
+            within_s: How long to wait for a tick under way; by default as long as Redis may take to answer.
+
+        Returns:
+            Whether none is under way any more.
+        """
         self._stopping.set()
         self._nudge.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=self._settings.socket_timeout_s)
+            self._thread.join(timeout=self._settings.socket_timeout_s if within_s is None else within_s)
+        return not self._thread.is_alive()
 
     @property
     def sees_one_dying(self) -> bool:
@@ -165,7 +173,7 @@ class Keeper:
 
     def unanswered_s(self) -> float:
         """Return for how long Redis has not answered; 0 where it has answered all that it was asked."""
-        since = self._unanswered_at
+        since = self._unanswered_at_s
         return 0.0 if since is None else time.monotonic() - since
 
     def leave(self, *, keeps_messages: bool = False) -> None:
@@ -194,12 +202,12 @@ class Keeper:
                 if self._children is not None:
                     self._children.tend()
                 if is_nudged or self._is_time():
-                    sent_at = time.monotonic()
+                    sent_at_s = time.monotonic()
                     ticked = self._tick("beat")
                     if ticked.standing == "dead":
                         self._declared_dead()
                         return
-                    self._after_tick(sent_at)
+                    self._after_tick(sent_at_s)
             except BrokerUnavailable as error:
                 self._miss(error, began_s)
             except Exception:  # without its keeper a worker is as good as dead
@@ -215,58 +223,58 @@ class Keeper:
             self._leases.pause()
         else:  # the network swallows what is sent: others may hang as long once it no longer does
             self._leases.forget()
-        self._beat_at = now_s + self._outage.miss(error)
+        self._beat_at_s = now_s + self._outage.miss(error)
 
     def _pause_s(self) -> float:
-        at = self._beat_at if self._next_due_at is None else min(self._beat_at, self._next_due_at)
-        until_s = max(at - time.monotonic(), SHORTEST_NAP_S)
+        at_s = self._beat_at_s if self._next_due_at_s is None else min(self._beat_at_s, self._next_due_at_s)
+        until_s = max(at_s - time.monotonic(), SHORTEST_NAP_S)
         return until_s if self._children is None else min(until_s, CHILDREN_SEEN_EVERY_S)
 
     def _is_time(self) -> bool:
         """Whether a tick is due: a beat, something of the ledger's, or a child has died."""
-        now = time.monotonic()
-        if now >= self._beat_at or (self._next_due_at is not None and now >= self._next_due_at):
+        now_s = time.monotonic()
+        if now_s >= self._beat_at_s or (self._next_due_at_s is not None and now_s >= self._next_due_at_s):
             return True
         return self._children is not None and bool(self._children.dead_claims())
 
     def _tick(self, mode: str) -> Ticked:
         dead_claims = self._children.dead_claims() if self._children is not None else ()
         beat = self._beat(mode, dead_claims)
-        asked_at = time.monotonic()
-        self._unanswered_at = self._unanswered_at or asked_at
-        self._next_due_at = None
-        self._beat_at = asked_at + self._settings.heartbeat_s
+        asked_at_s = time.monotonic()
+        self._unanswered_at_s = self._unanswered_at_s or asked_at_s
+        self._next_due_at_s = None
+        self._beat_at_s = asked_at_s + self._settings.heartbeat_s
         with fork_gate():
             ticked = self._ledger.tick(beat)
-        answered_at = time.monotonic()
-        self._unanswered_at = None
+        answered_at_s = time.monotonic()
+        self._unanswered_at_s = None
         self._outage.end()
         if self._children is not None:
             self._children.acknowledge(dead_claims)
         self._received.acknowledge(beat.came_out)
         if beat.known:
-            self._listed_at = answered_at
-        self._watch_leases(ticked.beats, asked_at, answered_at)
+            self._listed_at_s = answered_at_s
+        self._watch_leases(ticked.beats, asked_at_s, answered_at_s)
         if ticked.next_due_s is not None:
-            self._next_due_at = answered_at + max(ticked.next_due_s, 0.0)
+            self._next_due_at_s = answered_at_s + max(ticked.next_due_s, 0.0)
         self._carry_out(ticked)
         return ticked
 
-    def _watch_leases(self, beats: Mapping[str, int], asked_at: float, answered_at: float) -> None:
+    def _watch_leases(self, beats: Mapping[str, int], asked_at_s: float, answered_at_s: float) -> None:
         """Note who has beaten; come again sooner the nearer a lease is to its end, and at once where it has lapsed."""
         others = {worker: count for worker, count in beats.items() if worker != self._card.worker_id}
-        before, self._expired = self._expired, self._leases.note(others, asked_s=asked_at, answered_s=answered_at)
+        before, self._expired = self._expired, self._leases.note(others, asked_s=asked_at_s, answered_s=answered_at_s)
         fresh = set(self._expired) - set(before)
         for worker, _ in fresh:
             logger.warning("worker %s has not beaten for a lease: what it ran is taken back", worker)
         if fresh:
-            self._beat_at = answered_at
+            self._beat_at_s = answered_at_s
         elif (lapse_s := self._leases.next_lapse_s) is not None:
             soon_s = max(lapse_s / LOOKS_IN_A_LEASE, min(lapse_s, self._settings.heartbeat_s / LOOKS_IN_A_LEASE))
-            self._beat_at = min(self._beat_at, answered_at + soon_s)
+            self._beat_at_s = min(self._beat_at_s, answered_at_s + soon_s)
 
     def _beat(self, mode: str, dead_claims: tuple[tuple[str, int], ...]) -> Beat:
-        is_listing = mode == "join" or time.monotonic() - self._listed_at > self._list_every_s
+        is_listing = mode == "join" or time.monotonic() - self._listed_at_s > self._list_every_s
         return Beat(
             worker_id=self._card.worker_id,
             mode=mode,
@@ -282,13 +290,14 @@ class Keeper:
         )
 
     def _carry_out(self, ticked: Ticked) -> None:
+        # First, as the ledger tells them once only: all else is told again where Redis is lost on the way.
+        for run_id, index in ticked.stops:
+            self._held.stop(run_id, index)
         with fork_gate():
             ready = ticked.ready + self._ledger.finish(ticked.unfinished)
             empty = self._empty(ticked)
             self._publisher.publish(ready + self._lost(ticked.maybe_lost, empty))
             self._probe(ticked.probes, empty)
-        for run_id, index in ticked.stops:
-            self._held.stop(run_id, index)
 
     def _empty(self, ticked: Ticked) -> set[str]:
         """Return the queues in question that hold no message."""

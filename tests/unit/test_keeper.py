@@ -1,5 +1,6 @@
 """The keeper: what it tells the ledger, and what it does with the answers."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 from steps.errors import BrokerUnavailable
 from steps.ledger.records import Beat, Ready, Ticked
 from tests.support.ledgers import fast_settings
-from tests.support.processes import wait_until
+from tests.support.processes import WAIT_S, wait_until
 from tests.support.worker_kits import RecordingPublisher
 from workers import keeper as keeper_module
 from workers.keeper import Keeper, KeeperCard
@@ -215,6 +216,37 @@ def test_it_stops_the_steps_it_is_asked_to() -> None:
     with keeping(rig):
         wait_until(lambda: len(rig.held.stopped) == 2)
     assert rig.held.stopped == [("r", 1), ("q", 0)]
+
+
+def test_it_stops_steps_though_redis_is_lost_right_after_it_was_told_to() -> None:
+    rig = Rig()
+    rig.ledger.answers += [ALIVE, replace(ALIVE, stops=(("r", 1),), unfinished=("q",))]
+
+    def be_away(run_ids: tuple[str, ...]) -> tuple[Ready, ...]:
+        if run_ids:
+            raise BrokerUnavailable("away")
+        return ()
+
+    rig.ledger.finish = be_away  # type: ignore[method-assign]
+    with keeping(rig):
+        wait_until(lambda: rig.held.stopped)
+        rig.wait_for_beats(3)
+    assert rig.held.stopped == [("r", 1)]
+
+
+def test_who_cannot_wait_for_an_answer_is_told_that_a_tick_is_under_way() -> None:
+    rig, asked, answered = Rig(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        assert answered.wait(WAIT_S)
+
+    with keeping(rig):
+        rig.ledger.before_answer = hang
+        assert asked.wait(WAIT_S)
+        assert not rig.keeper.stop(within_s=0.01)
+        answered.set()
+        assert rig.keeper.stop()
 
 
 def test_a_nudge_makes_it_beat_at_once() -> None:
