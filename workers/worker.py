@@ -26,6 +26,7 @@ from steps.step_threads import shared_threads
 from workers.child_board import ChildBoard
 from workers.child_watch import ChildWatch
 from workers.dead_letters import DeadLetters
+from workers.ending import START_AGAIN_EXIT, Ending, end_process
 from workers.event_switch import EventSwitch
 from workers.event_thread import EventThread
 from workers.fork_gate import fork_gate
@@ -35,7 +36,6 @@ from workers.kit import Kit
 from workers.logs import keep_to_own_logging
 from workers.nudge import Nudge
 from workers.own_process import OwnProcesses
-from workers.patience import Patience
 from workers.processes import obey_signals_in_forks
 from workers.pulse import Pulse
 from workers.received import Received
@@ -51,9 +51,6 @@ from workers.tasks import register, set_pipeline
 
 logger = logging.getLogger(__name__)
 
-START_AGAIN_EXIT: Final = 75
-"""Exit code of a worker that its site took for dead or did not let in: its launcher starts it under a new id."""
-
 LOST_WORKER_EXIT: Final = 72
 """Exit code of a child whose worker stands still: its step is about to begin elsewhere."""
 
@@ -63,12 +60,6 @@ SWITCH_INTERVAL_S: Final = 0.0005
 CHILDREN_TENDED_EVERY_S: Final = 0.1
 """How soon a dead child is replaced. Celery by itself may take 5 s: it is told that a child ends before it can be
 waited for, or not at all where something that the child started holds the pipe that would tell."""
-
-GIVE_UP_EARLY_S: Final = 0.5
-"""So long before its launcher would kill it, a worker that cannot finish gives back what it holds."""
-
-SIGN_OFF_WITHIN_S: Final = 1.0
-"""A worker that gives up does not try to sign off where Redis has not answered for so long."""
 
 BEATS_MISSED: Final = 2
 """A worker whose last confirmed beat is older than so many hears nothing of Redis."""
@@ -101,7 +92,6 @@ class Worker:
         self._ledger = Ledger(settings, url=redis_url)
         self._nudge = Nudge()
         self._letters = DeadLetters(ledger=self._ledger, worker_id=self.id, nudge=self._nudge)
-        self._is_draining = False  # no event: a signal handler within another would wait for its lock for ever
         self._board = ChildBoard(queue.concurrency) if queue.pool == "prefork" else None
         self._events_flag = memoryview(bytearray(1)) if self._board is None else self._board.events_flag
         self._event_thread = EventThread(self._app, self._node)
@@ -113,10 +103,13 @@ class Worker:
         self._children = self._watch_children(self._board)
         self._received = Received(queue.name, self._nudge.set)
         self._keeper = self._make_keeper()
-        self._patience = Patience(
-            limit_s=settings.shutdown_s - GIVE_UP_EARLY_S,
-            unanswered_s=self._keeper.unanswered_s,
-            give_up=self._give_up,
+        self._ending = Ending(
+            keeper=self._keeper,
+            letters=self._letters,
+            own_processes=self._own_processes,
+            board=self._board,
+            children=self._children,
+            shutdown_s=settings.shutdown_s,
         )
 
     def run(self) -> int:
@@ -220,7 +213,7 @@ class Worker:
         )
 
     def _work_on_threads(self) -> None:
-        kit = self._kit(self._ledger, self._publisher, lambda: self._is_draining)
+        kit = self._kit(self._ledger, self._publisher, lambda: self._ending.is_draining)
         kit.own_processes = self._own_processes
         if any(definition.isolation is not None for definition in self._registry):
             self._own_processes.warm()
@@ -256,7 +249,7 @@ class Worker:
         signals.worker_process_init.connect(self._begin_child, weak=False)
         signals.worker_process_shutdown.connect(self._end_child, weak=False)
         signals.worker_ready.connect(self._begin, weak=False)
-        signals.worker_shutting_down.connect(self._drain, weak=False)
+        signals.worker_shutting_down.connect(self._ending.drain, weak=False)
 
     # life ---------------------------------------------------------------------------------------------------------
 
@@ -266,10 +259,10 @@ class Worker:
             self._keeper.join()
         except BrokerUnavailable as error:  # Celery would swallow it, and every claim be refused
             logger.error("cannot enter the site: %s", error)
-            self._exit(START_AGAIN_EXIT)
+            end_process(START_AGAIN_EXIT)
         self._pulse.show()
         self._keeper.start()
-        self._take_signals()
+        self._ending.take_signals()
         if self._board is not None:
             sender.hub.call_repeatedly(CHILDREN_TENDED_EVERY_S, sender.pool.maintain_pool)
             silent = self._silent_children(self._board, sender.pool)
@@ -288,37 +281,13 @@ class Worker:
 
         return SilentChildren(board=board, jobs=lambda: jobs_of(pool), hears_redis=hears_redis)
 
-    def _take_signals(self) -> None:
-        """Take from Celery what it would answer with a start under the same id, or by waiting for what is to end."""
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGQUIT, self._quit)
-
-    def _interrupt(self, *_: Any) -> None:
-        """As at SIGTERM; who interrupts a second time does not want to wait."""
-        if self._is_draining:
-            self._quit()
-        else:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _quit(self, *_: Any) -> None:
-        self._drain()
-        self._patience.lose()
-
-    def _drain(self, **_: Any) -> None:
-        """Leave to others what has not begun, and give back after so long what still runs."""
-        self._is_draining = True
-        if self._board is not None:
-            self._board.drain()
-        self._patience.begin()
-
     def _drain_if_due(self) -> None:
         """Stop for a new start when haunted; for good when nothing is left to do, where that was asked for."""
         self._letters.flush()
         if self._keeper.sees_one_dying:
             self._prepare_for_suspects()
         self._drain_if_haunted()
-        if self._until_empty and not self._is_draining:
+        if self._until_empty and not self._ending.is_draining:
             self._drain_if_empty()
 
     def _drain_if_empty(self) -> None:
@@ -330,42 +299,16 @@ class Worker:
 
     def _prepare_for_suspects(self) -> None:
         """Be ready to run the steps of a dying worker in processes of their own, which takes long where nothing is."""
-        if self._board is None and not self._is_draining:
+        if self._board is None and not self._ending.is_draining:
             self._own_processes.warm()
 
     def _drain_if_haunted(self) -> None:
         """Stop for a new start when too many threads run code whose steps have settled."""
         zombies = len(shared_threads().zombies) + len(shared_loop().zombies)
-        if zombies >= self._settings.zombie_limit and not self._is_draining:
+        if zombies >= self._settings.zombie_limit and not self._ending.is_draining:
             logger.warning("%d zombies: this worker drains and is to be started again", zombies)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _give_up(self) -> None:
-        """What runs takes too long: end its code, then give the steps back, so that nobody counts a death."""
-        if self._keeper.unanswered_s() > SIGN_OFF_WITHIN_S:
-            logger.warning("stopping without Redis, the others will notice within the lease")
-            self._kill_running()
-            self._exit(0)
-        logger.warning("stopping with steps still running, they are given back")
-        self._keeper.stop()  # first: a beat that finds the children dead would count their deaths
-        self._kill_running()
-        self._keeper.leave(keeps_messages=True)
-        self._letters.flush()
-        self._exit(0)
-
     def _end_as_dead(self) -> None:
         logger.error("worker %s was taken for dead, its steps run elsewhere: ending", self.id)
-        self._kill_running()
-        self._exit(START_AGAIN_EXIT)
-
-    def _kill_running(self) -> None:
-        """Kill the children that run a step, and the processes of steps; threads end with this process."""
-        self._own_processes.close(GIVE_UP_EARLY_S / 2)
-        if self._children is not None:
-            self._children.kill_all(GIVE_UP_EARLY_S / 4)
-
-    @staticmethod
-    def _exit(code: int) -> None:
-        logging.shutdown()
-        sys.stderr.flush()
-        os._exit(code)
+        self._ending.end_as_dead()
