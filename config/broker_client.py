@@ -6,6 +6,9 @@ from typing import Any, Final
 from kombu.transport.redis import PrefixedRedisPipeline, PrefixedStrictRedis
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import TimeoutError as NotInTime
+
+__all__ = ["BrokerClient", "NotInTime"]
 
 IN_SPITE_OF_LIMIT: Final = "#!lua flags=allow-oom\n"
 """Begins a script that may write although the server is at its limit, which Redis knows from version 7 on."""

@@ -3,18 +3,19 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from json import JSONDecodeError
 from random import uniform
 from typing import Any, Final, TypeAlias
 
 from kombu import Connection
 from kombu.connection import ConnectionPool, PooledConnection
+from kombu.exceptions import OperationalError
 from kombu.transport import redis as redis_transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from config.broker_client import BrokerClient
+from config.broker_client import BrokerClient, NotInTime
 from config.broker_frames import BrokenFrame, check_frame, check_text
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,22 @@ class BrokerConnection(_Ours, Connection):
     """A connection whose channels, where the broker is a Redis, keep their client and read only sound frames."""
 
 
-class _PooledConnection(_Ours, PooledConnection): ...
+class _PooledConnection(_Ours, PooledConnection):
+    def ensure(self, obj: Any, fun: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Return ``fun`` so that it is tried again on a new connection where the old one was lost.
+
+        What was not answered in time is not tried again: the time-out is the whole time that a publisher is to wait,
+        and a second message would be one too many if the first one arrived.
+        """
+
+        @wraps(fun)
+        def once_in_time(*given: Any, **named: Any) -> Any:
+            try:
+                return fun(*given, **named)
+            except NotInTime as error:
+                raise OperationalError(str(error)) from error
+
+        return super().ensure(obj, once_in_time, *args, **options)
 
 
 class BrokerPool(ConnectionPool):

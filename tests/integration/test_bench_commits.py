@@ -1,5 +1,6 @@
 """Another commit of the project, brought to where it can run; and those that cannot."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from bench.other_code import LOCK, other_commit, working_tree
 from bench.peer_process import PeerProcess, peer_environment
 from bench.workloads import Load
 from tests.support.code_repositories import commit_all, copy_project, git
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, untraced
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    for name in set(os.environ) - set(untraced(os.environ)):  # what is measured there is gone afterwards
+        monkeypatch.delenv(name)
     return folder
 
 

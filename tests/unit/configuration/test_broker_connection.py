@@ -1,12 +1,16 @@
 """One Redis client a channel, on an undocumented hook of kombu's that must keep its form."""
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from kombu.transport import redis as redis_transport
+from redis.exceptions import ConnectionError as LostConnection
 
+from config.broker_client import NotInTime
 from config.broker_connection import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_STEP_S
 from config.celery_app import make_app
 from config.settings import Settings
@@ -102,3 +106,22 @@ def test_a_pace_that_is_named_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = make_app(Settings(), broker_url=URL).connection_for_read()
     connection.ensure_connection(print, 2, 0, 0.2, 0.5, reraise_as_library_errors=False)
     assert asked == [((print, 2, 0, 0.2, 0.5), {"reraise_as_library_errors": False})]
+
+
+@pytest.mark.parametrize(("error", "tries"), [(NotInTime("late"), 1), (LostConnection("cut"), 2)])
+def test_a_publish_is_tried_again_where_its_connection_was_lost_and_not_where_it_was_late(
+    error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    connection = make_app(Settings(), broker_url=URL).pool.new()
+    monkeypatch.setattr(type(connection), "_ensure_connection", lambda *_, **__: None)
+    monkeypatch.setattr(type(connection), "default_channel", None)
+    monkeypatch.setattr(type(connection), "collapse", lambda *_: None, raising=False)
+
+    def publish() -> None:
+        asked.append(1)
+        raise error
+
+    with pytest.raises(OperationalError, match=str(error)):
+        connection.ensure(SimpleNamespace(revive=lambda _: None), publish, max_retries=2)()
+    assert len(asked) == tries
