@@ -9,21 +9,21 @@ from steps.ledger.keys import lua_names
 
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "stage": ("run", "room"),
-    "open": ("run", "flow", "limits", "room"),
-    "claim": ("run", "flow", "limits", "claiming"),
-    "settle": ("run", "flow", "limits", "settling"),
-    "settle_and_claim_next": ("run", "flow", "limits", "claiming", "settling"),
-    "vacate": ("run", "flow", "limits", "settling"),
-    "watch": ("run", "flow", "limits", "settling", "reaping"),
+    "open": ("run", "lanes", "flow", "limits", "room"),
+    "claim": ("run", "lanes", "flow", "limits", "claiming"),
+    "settle": ("run", "lanes", "flow", "limits", "settling"),
+    "settle_and_claim_next": ("run", "lanes", "flow", "limits", "claiming", "settling"),
+    "vacate": ("run", "lanes", "flow", "limits", "settling"),
+    "watch": ("run", "lanes", "flow", "limits", "settling", "reaping"),
     "read": ("run",),
-    "status": ("run", "flow", "limits"),
-    "cancel": ("run", "flow", "limits"),
-    "cancel_steps": ("run", "flow", "limits"),
-    "pause": ("run", "flow", "limits"),
-    "resume": ("run", "flow", "limits"),
+    "status": ("run", "lanes", "flow", "limits"),
+    "cancel": ("run", "lanes", "flow", "limits"),
+    "cancel_steps": ("run", "lanes", "flow", "limits"),
+    "pause": ("run", "lanes", "flow", "limits"),
+    "resume": ("run", "lanes", "flow", "limits"),
     "purge": ("run",),
     "begin_epoch": ("run",),
-    "tick": ("run", "flow", "limits", "settling", "reaping"),
+    "tick": ("run", "lanes", "flow", "limits", "settling", "reaping"),
 }
 
 _ONLY_READS: Final = ("read", "status")
