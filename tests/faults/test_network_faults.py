@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from producer import Producer
+from producer.launcher.sessions import is_alive
 from steps import SubmitUnknown
 from steps.ledger.scripts import SCRIPTS
 from tests.support.fault_proxy import FaultProxy
 from tests.support.fault_sites import AGAIN_WITHIN_S, LEASE_S, FaultSite
-from tests.support.processes import wait_until
+from tests.support.processes import children_of, wait_until
 
 PARTITION_S = 3 * LEASE_S
 LOST_REPLIES = 5
@@ -34,14 +35,17 @@ def _add_direct_workers(site: FaultSite) -> None:
 
 
 @pytest.mark.parametrize("queue", ["critical", "parallel"])
-def test_a_worker_that_dies_between_taking_a_message_and_noting_it_loses_nothing(
+def test_a_worker_that_dies_between_taking_a_message_and_its_claim_loses_nothing(
     proxied: tuple[FaultSite, FaultProxy], queue: str
 ) -> None:
     site, proxy = proxied
     proxy.rules.hold_after = lambda reply: b"stepline.parcel" in reply and queue.encode() in reply
     run = site.submit([site.write() if queue == "critical" else site.read()])
     assert proxy.held.wait(20)  # The message is out of the queue, and nowhere else.
-    site.kill(site.workers[f"{queue}-1"])
+    worker = site.workers[f"{queue}-1"]
+    children = children_of(worker.pid or 0)
+    site.kill(worker)
+    wait_until(lambda: not any(map(is_alive, children)))  # What they say is held, and must not be heard any more.
     proxy.rules.hold_after = lambda reply: False
     proxy.is_holding = False
     result = site.gather(run)

@@ -129,6 +129,8 @@ class _Link:
             while self._proxy.is_holding:
                 self._proxy.held.set()
                 await asyncio.sleep(HOLD_LOOK_S)
+                if self._client.at_eof():
+                    return  # Who said it is dead, and what was held was never said.
             rules = self._proxy.rules
             await self._slow_down(rules, len(data))
             if not rules.requests_flow:
