@@ -12,9 +12,6 @@ from steps.ledger.ledger import SLICE
 from steps.ledger.records import EventRecord
 from steps.problem import Problem
 
-COMPLETED: Final = "run.completed"
-"""The last event of a run, but for those of its completion body."""
-
 FROM_THE_FIRST: Final = "0"
 
 BEGINNINGS: Final = ("run.started", "run.waiting")

@@ -222,13 +222,12 @@ class FaultSite:
 
     def deaths_counted(self, run: Run) -> int:
         """Return how many deaths the ledger counts against the steps of a run."""
-        found: Any = self.redis.client.hgetall(f"{key_root(self.settings.key_prefix)}run:{run.id}")
-        return sum(int(text.split("|")[2]) for name, text in found.items() if name[0] == "s" and name[1:].isdecimal())
+        return sum(self.deaths_of(run, index) for index in range(len(run._meta.steps)))
 
     def deaths_of(self, run: Run, index: int) -> int:
-        """Return how many deaths the ledger counts of a step."""
+        """Return how many deaths the ledger counts of a step; none of one that has not begun."""
         fields: Any = self.redis.client.hget(f"{key_root(self.settings.key_prefix)}run:{run.id}", f"s{index}")
-        return int(fields.split("|")[2])
+        return int(fields.split("|")[2]) if fields else 0
 
     def cancel_step(self, run: Run, step_id: str) -> None:
         """Cancel one step and keep in evidence when that returned."""
